@@ -1,0 +1,53 @@
+# Compiler, language and warnings of our own targets; visibility of all of them.
+
+include(CheckLanguage)
+foreach(language C CXX)
+  check_language(${language})
+  if(NOT CMAKE_${language}_COMPILER)
+    message(FATAL_ERROR " No ${language} compiler found. Install one (Debian, Ubuntu: apt install g++) or set CC and CXX.")
+  endif()
+  enable_language(${language})
+endforeach()
+
+# ccache, where it is installed, makes a second build fast; llama.cpp's own way of finding it misses ours.
+find_program(ASPD_CCACHE ccache)
+mark_as_advanced(ASPD_CCACHE)
+foreach(language C CXX)
+  if(ASPD_CCACHE AND NOT DEFINED CMAKE_${language}_COMPILER_LAUNCHER)
+    set(CMAKE_${language}_COMPILER_LAUNCHER "${ASPD_CCACHE}")
+  endif()
+endforeach()
+
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "build type" FORCE)
+endif()
+
+set(CMAKE_CXX_STANDARD 17)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_INTERPROCEDURAL_OPTIMIZATION OFF)
+
+# Nothing of ggml may be seen from outside the module: another package in the process may bring its own llama.cpp.
+set(CMAKE_C_VISIBILITY_PRESET hidden)
+set(CMAKE_CXX_VISIBILITY_PRESET hidden)
+set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
+set(CMAKE_OBJC_VISIBILITY_PRESET hidden)
+set(CMAKE_VISIBILITY_INLINES_HIDDEN ON)
+add_compile_options($<$<COMPILE_LANG_AND_ID:CXX,GNU>:-fno-gnu-unique>)
+
+add_library(aspd_own_code INTERFACE)
+target_compile_features(aspd_own_code INTERFACE cxx_std_17)
+if(MSVC)
+  target_compile_options(aspd_own_code INTERFACE /W4 /utf-8 $<$<BOOL:${ASPD_WERROR}>:/WX>)
+else()
+  target_compile_options(aspd_own_code INTERFACE -Wall -Wextra -Wconversion $<$<BOOL:${ASPD_WERROR}>:-Werror>)
+endif()
+if(ASPD_SANITIZE)
+  set(sanitize -fsanitize=${ASPD_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g -O1)
+  if(ASPD_SANITIZE_LLAMA)
+    add_compile_options(${sanitize})
+  endif()
+  target_compile_options(aspd_own_code INTERFACE ${sanitize})
+  add_link_options(-fsanitize=${ASPD_SANITIZE})
+endif()

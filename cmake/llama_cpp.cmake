@@ -1,0 +1,76 @@
+# llama.cpp as a subproject: the pinned tree in third_party/llama.cpp, or the checkout named by ASPD_LLAMA_CPP_DIR.
+# Sets ASPD_LLAMA_COMMIT and ASPD_HAS_POSITION_GAPS; makes the targets llama, ggml and aspd_llama_common.
+
+set(third_party "${PROJECT_SOURCE_DIR}/third_party")
+set(ASPD_LLAMA_CPP_DIR "$ENV{ASPD_LLAMA_CPP_DIR}" CACHE PATH "a llama.cpp checkout to build instead of the pinned one")
+
+if(ASPD_LLAMA_CPP_DIR)
+  get_filename_component(llama_cpp_dir "${ASPD_LLAMA_CPP_DIR}" ABSOLUTE BASE_DIR "${CMAKE_BINARY_DIR}")
+  if(NOT EXISTS "${llama_cpp_dir}/include/llama.h")
+    message(FATAL_ERROR " ASPD_LLAMA_CPP_DIR has no include/llama.h: ${llama_cpp_dir}")
+  endif()
+else()
+  set(llama_cpp_dir "${third_party}/llama.cpp")
+  find_package(Python 3.10 REQUIRED COMPONENTS Interpreter)
+  execute_process(
+    COMMAND "${Python_EXECUTABLE}" "${third_party}/fetch.py"
+    RESULT_VARIABLE fetch_result OUTPUT_VARIABLE fetch_output ERROR_VARIABLE fetch_error
+    OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_STRIP_TRAILING_WHITESPACE)
+  if(NOT fetch_result EQUAL 0)
+    message(FATAL_ERROR " ${fetch_error}") # the blank keeps CMake from wrapping the line
+  endif()
+  message(STATUS "${fetch_output}")
+  file(GLOB patches CONFIGURE_DEPENDS "${third_party}/patches/*.patch")
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS
+    "${third_party}/llama_cpp.json" "${third_party}/fetch.py" "${third_party}/patching.py" ${patches})
+endif()
+
+# The commit, for build_info().
+set(ASPD_LLAMA_COMMIT unknown)
+if(NOT ASPD_LLAMA_CPP_DIR)
+  file(READ "${third_party}/llama_cpp.json" pin)
+  string(JSON ASPD_LLAMA_COMMIT GET "${pin}" commit)
+elseif(EXISTS "${llama_cpp_dir}/.git")
+  execute_process(
+    COMMAND git -C "${llama_cpp_dir}" rev-parse HEAD
+    OUTPUT_VARIABLE commit OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+  if(commit)
+    set(ASPD_LLAMA_COMMIT ${commit})
+  endif()
+endif()
+if(NOT EXISTS "${llama_cpp_dir}/.git")
+  # llama.cpp asks git for the commit, and git would answer with that of the folders above.
+  set(LLAMA_BUILD_COMMIT ${ASPD_LLAMA_COMMIT})
+  set(LLAMA_BUILD_NUMBER 0)
+  set(GIT_EXE "OFF" CACHE INTERNAL "")
+endif()
+
+# Is the change of patches/position-gaps.patch in?
+file(STRINGS "${llama_cpp_dir}/src/llama-batch.cpp" gap_allowed REGEX "if \\(seq_pos_min\\(s\\) <= p0\\)")
+if(gap_allowed)
+  set(ASPD_HAS_POSITION_GAPS 1)
+else()
+  set(ASPD_HAS_POSITION_GAPS 0)
+  message(WARNING "This llama.cpp refuses position gaps: the join rule `sum` will not be available.")
+endif()
+
+# Our defaults for llama.cpp's options; -D on the command line wins. A threadpool of our own serves in place of OpenMP.
+set(BUILD_SHARED_LIBS OFF)
+option(GGML_OPENMP "ggml: use OpenMP" OFF)
+option(GGML_CCACHE "ggml: use ccache if available" OFF) # cmake/compiler.cmake does
+option(LLAMA_ALL_WARNINGS "llama: enable all compiler warnings" OFF)
+foreach(part COMMON TESTS TOOLS EXAMPLES SERVER APP UI)
+  set(LLAMA_BUILD_${part} OFF)
+endforeach()
+set(LLAMA_OPENSSL OFF)
+set(LLAMA_SUBPROCESS OFF)
+set(LLAMA_LLGUIDANCE OFF)
+
+add_subdirectory("${llama_cpp_dir}" "${CMAKE_BINARY_DIR}/llama.cpp" EXCLUDE_FROM_ALL SYSTEM)
+
+# The Jinja engine of llama.cpp's common code, without the rest of it.
+file(GLOB jinja_sources "${llama_cpp_dir}/common/jinja/*.cpp")
+add_library(aspd_llama_common STATIC EXCLUDE_FROM_ALL
+  ${jinja_sources} "${llama_cpp_dir}/common/json.cpp" "${llama_cpp_dir}/common/unicode.cpp")
+target_include_directories(aspd_llama_common SYSTEM PUBLIC "${llama_cpp_dir}/common" "${llama_cpp_dir}/vendor")
+target_link_libraries(aspd_llama_common PUBLIC ggml)

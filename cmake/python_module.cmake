@@ -1,0 +1,24 @@
+# The Python module aspd_local._core; the only thing that is installed.
+
+find_package(Python 3.10 REQUIRED COMPONENTS Interpreter Development.Module)
+if(NOT pybind11_DIR)
+  execute_process(
+    COMMAND "${Python_EXECUTABLE}" -m pybind11 --cmakedir
+    OUTPUT_VARIABLE pybind11_dir OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+  set(pybind11_DIR "${pybind11_dir}" CACHE PATH "folder of pybind11Config.cmake")
+endif()
+find_package(pybind11 3.0 CONFIG REQUIRED)
+
+file(GLOB binding_sources CONFIGURE_DEPENDS cpp/bindings/*.cpp)
+pybind11_add_module(_core MODULE ${binding_sources})
+target_link_libraries(_core PRIVATE aspd aspd_own_code)
+
+# Only PyInit__core leaves the module.
+if(APPLE)
+  target_link_options(_core PRIVATE -Wl,-exported_symbol,_PyInit__core)
+elseif(UNIX)
+  target_link_options(_core PRIVATE -Wl,--exclude-libs,ALL "-Wl,--version-script=${CMAKE_CURRENT_LIST_DIR}/module.map")
+  set_target_properties(_core PROPERTIES LINK_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/module.map")
+endif()
+
+install(TARGETS _core LIBRARY DESTINATION aspd_local)

@@ -1,0 +1,23 @@
+#include <pybind11/stl.h>
+
+#include "aspd/backend.h"
+#include "bindings.h"
+
+namespace py = pybind11;
+
+void bind_backend(py::module_& m) {
+  m.def(
+      "drain_log",
+      [] {
+        std::vector<std::pair<int, std::string>> lines;
+        for (aspd::LogLine& line : aspd::drain_log()) lines.emplace_back(line.level, std::move(line.text));
+        return lines;
+      },
+      "Lines that llama.cpp logged since the last call: (level as in logging, text).");
+  m.def("build_info", [] {
+    aspd::start_backend();
+    return aspd::build_info();
+  });
+  m.def("has_position_gaps", &aspd::has_position_gaps,
+        "Whether this build's llama.cpp allows the join rule 'sum'.");
+}

@@ -1,0 +1,195 @@
+#include <pybind11/native_enum.h>
+#include <pybind11/stl.h>
+
+#include "aspd/engine.h"
+#include "bindings.h"
+#include "stepper.h"
+
+namespace py = pybind11;
+
+namespace {
+
+// An engine and the thread that steps it.
+struct PyEngine {
+  PyEngine(std::shared_ptr<const aspd::Model> model, aspd::EngineOptions options)
+      : engine(std::move(model), std::move(options)), stepper(engine) {}
+  aspd::Engine engine;
+  Stepper stepper;
+};
+
+// Without the GIL, also when the last reference goes.
+struct Release {
+  void operator()(PyEngine* engine) const {
+    const py::gil_scoped_release release;
+    delete engine;
+  }
+};
+
+using aspd::BlockResult;
+using aspd::BranchResult;
+using aspd::EngineOptions;
+using aspd::Event;
+using aspd::EventKind;
+using aspd::FinishReason;
+using aspd::Request;
+using aspd::Result;
+using aspd::Timings;
+
+void bind_options(py::module_& m) {
+  py::class_<EngineOptions>(m, "EngineOptions")
+      .def(py::init<>())
+      .def_readwrite("n_ctx", &EngineOptions::n_ctx)
+      .def_readwrite("n_lanes", &EngineOptions::n_lanes)
+      .def_readwrite("n_requests", &EngineOptions::n_requests)
+      .def_readwrite("n_retained", &EngineOptions::n_retained)
+      .def_readwrite("n_batch", &EngineOptions::n_batch)
+      .def_readwrite("n_threads", &EngineOptions::n_threads)
+      .def_readwrite("n_threads_batch", &EngineOptions::n_threads_batch)
+      .def_readwrite("flash_attn", &EngineOptions::flash_attn)
+      .def_readwrite("cache_type", &EngineOptions::cache_type)
+      .def_readwrite("n_outputs_max", &EngineOptions::n_outputs_max)
+      .def_readwrite("self_test", &EngineOptions::self_test);
+
+  py::class_<Request>(m, "Request")
+      .def(py::init<>())
+      .def_readwrite("prompt", &Request::prompt)
+      .def_readwrite("protocol", &Request::protocol)
+      .def_readwrite("sampling", &Request::sampling)
+      .def_readwrite("max_tokens", &Request::max_tokens)
+      .def_readwrite("stop", &Request::stop)
+      .def_readwrite("plan_always", &Request::plan_always)
+      .def_readwrite("max_branches", &Request::max_branches)
+      .def_readwrite("retain", &Request::retain);
+}
+
+void bind_results(py::module_& m) {
+  py::native_enum<FinishReason>(m, "FinishReason", "enum.Enum")
+      .value("STOP", FinishReason::kStop)
+      .value("LENGTH", FinishReason::kLength)
+      .value("CANCELLED", FinishReason::kCancelled)
+      .finalize();
+  py::native_enum<EventKind>(m, "EventKind", "enum.Enum")
+      .value("TEXT", EventKind::kText)
+      .value("FORK", EventKind::kFork)
+      .value("END", EventKind::kEnd)
+      .value("JOIN", EventKind::kJoin)
+      .value("DONE", EventKind::kDone)
+      .finalize();
+
+  py::class_<BranchResult>(m, "BranchResult")
+      .def_readonly("title", &BranchResult::title)
+      .def_readonly("token_ids", &BranchResult::token_ids)
+      .def_readonly("span_begin", &BranchResult::span_begin)
+      .def_readonly("span_end", &BranchResult::span_end)
+      .def_readonly("n_tokens", &BranchResult::n_tokens)
+      .def_readonly("reason", &BranchResult::reason);
+  py::class_<BlockResult>(m, "BlockResult").def_readonly("branches", &BlockResult::branches);
+
+  py::class_<Timings>(m, "Timings")
+      .def_readonly("prompt_tokens", &Timings::prompt_tokens)
+      .def_readonly("cached_tokens", &Timings::cached_tokens)
+      .def_readonly("trunk_tokens", &Timings::trunk_tokens)
+      .def_readonly("plan_tokens", &Timings::plan_tokens)
+      .def_readonly("branch_tokens", &Timings::branch_tokens)
+      .def_readonly("rewound_tokens", &Timings::rewound_tokens)
+      .def_readonly("seed_tokens", &Timings::seed_tokens)
+      .def_readonly("steps", &Timings::steps)
+      .def_readonly("lanes", &Timings::lanes)
+      .def_readonly("queue_s", &Timings::queue_s)
+      .def_readonly("prompt_s", &Timings::prompt_s)
+      .def_readonly("trunk_s", &Timings::trunk_s)
+      .def_readonly("plan_s", &Timings::plan_s)
+      .def_readonly("branch_s", &Timings::branch_s)
+      .def_readonly("join_s", &Timings::join_s)
+      .def_readonly("first_token_s", &Timings::first_token_s)
+      .def_readonly("total_s", &Timings::total_s)
+      .def_readonly("one_lane_s", &Timings::one_lane_s)
+      .def_readonly("speedup", &Timings::speedup);
+
+  py::class_<Result, std::shared_ptr<Result>>(m, "Result")
+      .def_readonly("text", &Result::text)
+      .def_readonly("blocks", &Result::blocks)
+      .def_readonly("finish_reason", &Result::finish_reason)
+      .def_readonly("fallback", &Result::fallback)
+      .def_readonly("stop_match", &Result::stop_match)
+      .def_readonly("layout", &Result::layout)
+      .def_readonly("timings", &Result::timings);
+
+  py::class_<Event>(m, "Event")
+      .def_readonly("kind", &Event::kind)
+      .def_readonly("request", &Event::request)
+      .def_readonly("block", &Event::block)
+      .def_readonly("branch", &Event::branch)
+      .def_readonly("offset", &Event::offset)
+      .def_readonly("text", &Event::text)
+      .def_readonly("titles", &Event::titles)
+      .def_readonly("reason", &Event::reason)
+      .def_property_readonly(
+          "result", [](const Event& event) { return std::const_pointer_cast<Result>(event.result); });
+}
+
+}  // namespace
+
+void bind_engine(py::module_& m) {
+  bind_options(m);
+  bind_results(m);
+  py::class_<PyEngine, std::unique_ptr<PyEngine, Release>>(m, "Engine")
+      .def(py::init([](std::shared_ptr<aspd::Model> model, EngineOptions options) {
+             const py::gil_scoped_release release;
+             return std::unique_ptr<PyEngine, Release>(new PyEngine(std::move(model), std::move(options)));
+           }),
+           py::arg("model"), py::arg("options"), "Raises ModelError, ValueError.")
+      .def(
+          "submit", [](PyEngine& self, const Request& request) { return self.engine.submit(request); },
+          py::arg("request"),
+          "Returns the request's id. Raises ValueError, ContextFullError, ProtocolError, EngineBusyError.")
+      .def(
+          "step", [](PyEngine& self) { return self.stepper.step(); },
+          "One decode step; the events of it. Raises DecodeError, EngineBusyError, KeyboardInterrupt.")
+      .def(
+          "cancel", [](PyEngine& self, aspd::RequestId id) { self.engine.cancel(id); }, py::arg("request_id"))
+      .def(
+          "score",
+          [](PyEngine& self, const aspd::Layout& layout) {
+            const py::gil_scoped_release release;
+            return self.engine.score(layout);
+          },
+          py::arg("layout"), "Log probability of each token, [n_tokens]; 0 where nothing predicts it.")
+      .def(
+          "logits",
+          [](PyEngine& self, const aspd::Layout& layout) {
+            std::vector<float> rows;
+            {
+              const py::gil_scoped_release release;
+              rows = self.engine.logits(layout);
+            }
+            return py::bytes(reinterpret_cast<const char*>(rows.data()), rows.size() * sizeof(float));
+          },
+          py::arg("layout"), "Rows of logits after each token: float32 [n_tokens, n_vocab] as bytes.")
+      .def(
+          "save_state",
+          [](PyEngine& self, const aspd::Layout& layout) {
+            const std::vector<std::uint8_t> state = self.engine.save_state(layout);
+            return py::bytes(reinterpret_cast<const char*>(state.data()), state.size());
+          },
+          py::arg("layout"),
+          "Cells of the retained sequence that holds exactly this layout; b'' if none does.")
+      .def(
+          "load_state",
+          [](PyEngine& self, const aspd::Layout& layout, const py::bytes& state) {
+            const std::string_view bytes = state;
+            self.engine.load_state(layout, std::vector<std::uint8_t>(bytes.begin(), bytes.end()));
+          },
+          py::arg("layout"), py::arg("state"))
+      .def("clear_retained", [](PyEngine& self) { self.engine.clear_retained(); })
+      .def_property_readonly("has_work", [](const PyEngine& self) { return self.engine.has_work(); })
+      .def_property_readonly("can_join", [](const PyEngine& self) { return self.engine.can_join(); })
+      .def_property_readonly("cannot_join_reason",
+                             [](const PyEngine& self) { return self.engine.cannot_join_reason(); })
+      .def_property_readonly("cells_in_use", [](const PyEngine& self) { return self.engine.cells_in_use(); })
+      .def_property_readonly("n_cells", [](const PyEngine& self) { return self.engine.n_cells(); })
+      .def_property_readonly("sequences_free",
+                             [](const PyEngine& self) { return self.engine.sequences_free(); })
+      .def_property_readonly("n_sequences", [](const PyEngine& self) { return self.engine.n_sequences(); })
+      .def_property_readonly("options", [](const PyEngine& self) { return self.engine.options(); });
+}

@@ -1,0 +1,25 @@
+#include <pybind11/stl.h>
+
+#include "aspd/sampler.h"
+#include "bindings.h"
+
+namespace py = pybind11;
+
+void bind_sampler(py::module_& m) {
+  using aspd::SamplingOptions;
+  py::class_<SamplingOptions>(m, "SamplingOptions")
+      .def(py::init<>())
+      .def_readwrite("temperature", &SamplingOptions::temperature)
+      .def_readwrite("top_k", &SamplingOptions::top_k)
+      .def_readwrite("top_p", &SamplingOptions::top_p)
+      .def_readwrite("min_p", &SamplingOptions::min_p)
+      .def_readwrite("repeat_penalty", &SamplingOptions::repeat_penalty)
+      .def_readwrite("presence_penalty", &SamplingOptions::presence_penalty)
+      .def_readwrite("frequency_penalty", &SamplingOptions::frequency_penalty)
+      .def_readwrite("penalty_last_n", &SamplingOptions::penalty_last_n)
+      .def_readwrite("logit_bias", &SamplingOptions::logit_bias)
+      .def_readwrite("grammar", &SamplingOptions::grammar)
+      .def_readwrite("seed", &SamplingOptions::seed)
+      .def("validate", &SamplingOptions::validate, py::arg("n_vocab"),
+           "Raises ValueError, naming the field.");
+}

@@ -1,0 +1,27 @@
+// Process-wide start-up of llama.cpp and its log. The only globals of the library.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace aspd {
+
+// Levels as Python's logging has them: 10, 20, 30, 40.
+struct LogLine {
+  int level;
+  std::string text;
+};
+
+// Idempotent; called by Model::load.
+void start_backend();
+// Takes the lines logged since the last call; the oldest are dropped beyond 1,000.
+std::vector<LogLine> drain_log();
+// The last error line that llama.cpp logged on this thread's behalf since clear_last_error(); empty: none.
+std::string last_error();
+void clear_last_error();
+// Build facts: our version, llama.cpp's commit, patched or not, backends and CPU features.
+std::string build_info();
+[[nodiscard]] bool has_position_gaps();  // the patch for `sum` is in
+
+}  // namespace aspd

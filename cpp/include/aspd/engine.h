@@ -1,0 +1,159 @@
+// The engine: requests in, decode steps, events out. The only caller of llama_decode.
+// Pull, not push: submit(), step(), cancel(). Knows nothing of chats, templates, Python or files.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "aspd/errors.h"
+#include "aspd/layout.h"
+#include "aspd/model.h"
+#include "aspd/protocol.h"
+#include "aspd/sampler.h"
+
+namespace aspd {
+
+using RequestId = std::uint64_t;
+
+struct EngineOptions {
+  std::int32_t n_ctx = 0;       // cells of the KV cache, for all requests together; 0: min(trained, 8192)
+  std::int32_t n_lanes = 16;    // most tokens decoded side by side in one step
+  std::int32_t n_requests = 4;  // most requests answered at once; more wait in submit's order
+  std::int32_t n_retained = 4;  // finished answers kept in the cache for the next turn
+  std::int32_t n_batch = 512;   // most prompt tokens in one step
+  std::int32_t n_threads = 0;   // threads of a one-lane step; 0: physical cores
+  std::int32_t n_threads_batch = 0;  // threads of wider steps; 0: physical cores
+  std::string flash_attn = "auto";   // "auto": off where all is computed on a CPU; "on", "off"
+  std::string cache_type = "f16";    // "f32", "f16", "q8_0"
+  std::int32_t n_outputs_max = 0;    // rows of logits in one step, at least n_lanes; 0: as few as possible
+  bool self_test = true;             // prove at the start that branches can be joined
+};
+
+struct Request {
+  Layout prompt;                     // ends with a token of the trunk
+  std::optional<Protocol> protocol;  // none: serial
+  SamplingOptions sampling;
+  std::int32_t max_tokens = -1;    // of the answer, all branches and plans included; -1: until the cells end
+  std::vector<std::string> stop;   // strings that end the answer; not part of its text
+  bool plan_always = false;        // open the plan at once
+  std::int32_t max_branches = 16;  // of one block; a plan with more is decoded serially
+  bool retain = true;              // keep the answer in the cache when it is done
+};
+
+enum class FinishReason { kStop, kLength, kCancelled };
+
+struct BranchResult {
+  std::string title;
+  std::vector<Token> token_ids;  // seed, body, closing marker
+  std::size_t span_begin = 0;    // in Result::text, in code points, without title and separators
+  std::size_t span_end = 0;
+  std::size_t n_tokens = 0;  // sampled tokens of the body
+  FinishReason reason = FinishReason::kStop;
+};
+
+struct BlockResult {
+  std::vector<BranchResult> branches;
+};
+
+// Seconds are wall-clock; steps and lanes count decode steps after the prompt.
+struct Timings {
+  std::int64_t prompt_tokens = 0;
+  std::int64_t cached_tokens = 0;  // of the prompt, found in the cache
+  std::int64_t trunk_tokens = 0;   // sampled in the trunk, plans excluded
+  std::int64_t plan_tokens = 0;    // sampled for plans and for the closing markers of branches
+  std::int64_t branch_tokens = 0;
+  std::int64_t rewound_tokens = 0;  // sampled and taken back
+  std::int64_t seed_tokens = 0;     // fed, not sampled: seeds, closing markers, text of `linear`
+  std::int64_t steps = 0;
+  std::int64_t lanes = 0;  // sum over the steps of this request's lanes
+  double queue_s = 0;
+  double prompt_s = 0;
+  double trunk_s = 0;
+  double plan_s = 0;
+  double branch_s = 0;
+  double join_s = 0;
+  double first_token_s = 0;  // from submit to the first sampled token
+  double total_s = 0;        // from submit to the end
+  double one_lane_s = 0;     // median time of a one-lane step of this engine, t(1)
+  double speedup = 0;        // estimate: steps of a serial run of the same tokens x t(1) / measured time
+};
+
+struct Result {
+  std::string text;
+  std::vector<BlockResult> blocks;
+  FinishReason finish_reason = FinishReason::kStop;
+  std::string fallback;    // why a plan was decoded serially, or no protocol was used; empty: neither
+  std::string stop_match;  // the stop string that was met
+  Layout layout;  // the answer's tokens as the cache had them, after the prompt; blocks count on from it
+  Timings timings;
+};
+
+enum class EventKind { kText, kFork, kEnd, kJoin, kDone };
+
+// block, branch: 0, 0 for the trunk. offset: of text within its trunk or branch, in code points.
+struct Event {
+  EventKind kind = EventKind::kText;
+  RequestId request = 0;
+  std::int32_t block = 0;
+  std::int32_t branch = 0;
+  std::size_t offset = 0;
+  std::string text;
+  std::vector<std::string> titles;            // kFork
+  FinishReason reason = FinishReason::kStop;  // kEnd
+  std::shared_ptr<const Result> result;       // kDone
+};
+
+class Engine {
+ public:
+  // Throws ModelError when the model cannot decode or no context can be made, DecodeError when its first
+  // steps fail, std::invalid_argument for options.
+  Engine(std::shared_ptr<const Model> model, EngineOptions options);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Checks everything, decodes nothing. Throws std::invalid_argument, ContextFullError, ProtocolError,
+  // EngineBusyError.
+  RequestId submit(Request request);
+  // One decode step over all live lanes; returns what happened, in order. Empty when nothing is left.
+  // Throws EngineBusyError; DecodeError: all requests of the step are over, as their events in the next
+  // step() say, and the engine serves the others.
+  std::vector<Event> step();
+  // From any thread, also while step() runs: the next step() ends with this request's kDone.
+  void cancel(RequestId id);
+  // From any thread: breaks off a running step(), which then changes nothing; all requests stay.
+  void interrupt();
+
+  // Natural logarithm of the probability of each token given what it may see; [n_tokens]. The first token of
+  // a branch is predicted from the trunk's last. 0 for the first token and for the trunk's first after a
+  // join: nothing predicts them.
+  std::vector<float> score(const Layout& layout);
+  // Rows of logits after each token: [n_tokens * n_vocab], for oracles on tiny models.
+  std::vector<float> logits(const Layout& layout);
+
+  // A retained sequence as bytes, if the cache holds exactly this layout; else empty.
+  std::vector<std::uint8_t> save_state(const Layout& layout);
+  // Puts bytes of save_state() back as a retained sequence.
+  void load_state(const Layout& layout, const std::vector<std::uint8_t>& state);
+  // Forgets all retained sequences.
+  void clear_retained();
+
+  [[nodiscard]] bool has_work() const;
+  [[nodiscard]] bool can_join() const;
+  [[nodiscard]] const std::string& cannot_join_reason() const;  // empty when it can
+  [[nodiscard]] std::size_t cells_in_use() const;               // retained sequences included
+  [[nodiscard]] std::size_t n_cells() const;
+  [[nodiscard]] std::int32_t sequences_free() const;
+  [[nodiscard]] std::int32_t n_sequences() const;
+  [[nodiscard]] const EngineOptions& options() const;  // with the defaults filled in
+  [[nodiscard]] const std::shared_ptr<const Model>& model() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace aspd

@@ -1,0 +1,107 @@
+// The protocol state machine over generated tokens: decides what a token means, computes nothing. Does not
+// include llama.h; testable without a model.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "aspd/protocol.h"
+
+namespace aspd {
+
+// What the engine shall do after a token.
+enum class Action {
+  kNone,
+  kFork,       // the plan is complete: decode this token, then fork
+  kBranchEnd,  // the branch has closed itself
+  kRewind,     // take back the last n_rewind tokens and do not choose `ban` in the first one's place
+};
+
+struct Outcome {
+  Action action = Action::kNone;
+  std::string text;                 // bytes released to the reader
+  std::size_t n_rewind = 0;         // kRewind: tokens, this one included
+  Token ban = -1;                   // kRewind
+  std::string fallback;             // kRewind out of a plan: why it is decoded serially
+  std::vector<std::string> titles;  // kFork
+  std::size_t n_markup = 0;         // kFork: tokens of the plan; kBranchEnd: of the closing marker
+};
+
+// Follows one lane. A serial lane (no protocol) releases every byte at once.
+class Parser {
+ public:
+  enum class State { kTrunk, kPlan, kBranch };
+
+  // protocol: outlives the parser, may be null. max_branches: of one plan.
+  Parser(const Protocol* protocol, State state, int max_branches);
+
+  // Takes the next token of the lane, sampled or fed as part of an opened plan. piece: its bytes, "" for
+  // CONTROL.
+  Outcome accept(Token token, std::string_view piece);
+  // The lane ends here: what was held back is text after all.
+  std::string flush();
+  // May this token come next while a text plan is written? Always true outside of one.
+  [[nodiscard]] bool allows(std::string_view piece) const;
+  // True where allows() has something to forbid.
+  [[nodiscard]] bool restricts() const;
+  // CONTROL ids that must not be sampled now.
+  [[nodiscard]] const std::vector<Token>& banned() const { return banned_; }
+
+  // Nothing may be chosen in the plan: take it back. n_rewind counts tokens accepted since it began.
+  Outcome give_up_plan(const std::string& reason);
+  // After a join the trunk goes on; n_blocks: blocks in the answer so far.
+  void after_join(int n_blocks);
+
+  [[nodiscard]] State state() const { return state_; }
+
+ private:
+  struct Held {  // a token whose bytes are not released yet
+    Token token;
+    std::size_t n_bytes;
+  };
+
+  Outcome accept_control(Token token, std::string_view piece);
+  Outcome accept_text(Token token, std::string_view piece);
+  Outcome accept_plan_text(Token token, std::string_view piece);
+  Outcome check_plan_text();
+  Outcome step_back();
+  Outcome close_plan();
+  Outcome malformed(const std::string& reason);
+  std::string release(std::size_t n_tokens);
+  void enter(State state);
+
+  const Protocol* protocol_;
+  State state_;
+  int max_branches_;
+  bool plans_allowed_ = true;
+  bool first_after_join_ = false;
+  std::vector<Token> banned_;
+
+  std::vector<Held> held_;  // text markers: tokens that may be the start of one
+  std::string held_text_;
+  std::string shown_tail_;   // text markers: the end of what was released
+  std::vector<Token> plan_;  // tokens since the plan began, its opening marker included
+  std::string plan_lead_;    // text markers: bytes before the opening marker in its own first token
+  std::string plan_text_;    // text markers: bytes of the plan after its opening marker
+  bool in_item_ = false;     // CONTROL markers: between item_open and item_close
+  std::string item_;
+  std::vector<std::string> items_;
+};
+
+// A plan in text form so far. Throws nothing; says whether it can still become valid.
+struct PlanText {
+  std::vector<std::string> titles;  // of complete lines
+  bool valid = true;                // a prefix of a plan that follows the rules
+  bool too_long = false;            // a line is longer than a title may be: prose, no plan
+  bool closed = false;              // the closing marker is complete
+};
+[[nodiscard]] PlanText read_plan(std::string_view text, const Protocol& protocol);
+
+// Why these titles cannot be forked; empty if they can.
+[[nodiscard]] std::string plan_fault(const std::vector<std::string>& titles, const PlanRules& rules,
+                                     int max_branches);
+
+}  // namespace aspd

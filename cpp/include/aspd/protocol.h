@@ -1,0 +1,70 @@
+// A protocol is data: the markers and rules by which a model announces, opens and closes branches (DESIGN,
+// section 5). Filled from a JSON file by aspd_local.protocol; knows neither models nor llama.h.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "aspd/layout.h"
+
+namespace aspd {
+
+// One marker. Either a CONTROL token (id >= 0) or plain text that the model writes (id == -1).
+struct Marker {
+  std::string text;
+  Token id = -1;
+};
+
+// A template of token ids with places for a title and a number, for seeds: the parts are joined in order.
+struct SeedPart {
+  enum class Kind { kText, kMarker, kTitle, kNumber };
+  Kind kind = Kind::kText;
+  std::string text;  // of kText
+  Marker marker;     // of kMarker
+};
+
+// What a plan's item may look like. Held while it is written where markers are text, checked at its end
+// always.
+struct PlanRules {
+  int min_items = 2;              // fewer: serial
+  int max_items = 8;              // more: serial
+  int max_words = 10;             // of one title
+  int max_bytes = 160;            // of one title
+  bool forbid_list_marks = true;  // a title may not begin with -, *, +, #, >, |, a digit with . or )
+};
+
+struct Protocol {
+  std::string name;
+  bool text_markers = false;  // true: markers are text in generated tokens, not CONTROL tokens
+
+  Marker plan_open;   // opens the plan; empty text: the first item_open does
+  Marker item_open;   // empty text: an item begins where the last ended
+  Marker item_close;  // for text markers usually a newline
+  Marker plan_close;  // the fork trigger
+  PlanRules plan;
+
+  std::vector<SeedPart> branch_seed;  // fed to each branch, tokenised apart from the body
+  Marker branch_close;                // an eog token in a branch counts as this
+
+  std::vector<SeedPart> join_seed;  // fed to the trunk after the join
+  JoinRule join_rule = JoinRule::kLongest;
+
+  // Markers that must not be sampled, by state. For text markers: text that makes the lane step back.
+  std::vector<Marker> banned_in_trunk;
+  std::vector<Marker> banned_in_plan;
+  std::vector<Marker> banned_in_branch;
+  std::vector<Marker> banned_after_join;  // for the first token after a join only
+
+  int max_blocks = 16;      // in one answer; afterwards plan_open is banned
+  std::string text_before;  // of a branch, in the answer's text; {title} and {n} are replaced
+  std::string text_after;
+  std::string text_join;           // between the last branch and the trunk, if the trunk goes on
+  bool strip_body = false;         // take white space off both ends of a branch's body in the text
+  std::vector<Token> control_ids;  // all marker ids, never sampled outside their states
+};
+
+// The replacement of {title} and {n} in a text template.
+[[nodiscard]] std::string fill(const std::string& pattern, const std::string& title, int number);
+
+}  // namespace aspd

@@ -1,0 +1,74 @@
+// Chooses one token from a row of logits. One Sampler a lane; its random numbers come from a seed of its
+// own, so that the timing of other lanes never changes a result.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "aspd/layout.h"
+
+namespace aspd {
+
+class Model;
+
+// Names and meanings are those of llama.cpp (include/llama.h) and OpenAI's API.
+struct SamplingOptions {
+  float temperature = 0.8F;          // 0: greedy
+  std::int32_t top_k = 40;           // 0: off
+  float top_p = 0.95F;               // 1: off
+  float min_p = 0.05F;               // 0: off
+  float repeat_penalty = 1.0F;       // 1: off
+  float presence_penalty = 0.0F;     // OpenAI: -2 ... 2
+  float frequency_penalty = 0.0F;    // OpenAI: -2 ... 2
+  std::int32_t penalty_last_n = 64;  // tokens looked back on by the three penalties; -1: all of the lane
+  std::vector<std::pair<Token, float>> logit_bias;  // added to the logits; -inf bans
+  std::string grammar;                              // GBNF with the rule "root"; empty: none
+  std::uint64_t seed = 0;
+
+  // Throws std::invalid_argument, naming the field. n_vocab: size of the vocabulary.
+  void validate(std::int32_t n_vocab) const;
+};
+
+// May this token come next? Asked only for candidates that are about to be chosen.
+using Allowed = std::function<bool(Token)>;
+
+class Sampler {
+ public:
+  // model: only used for a grammar, may be null without one. stream: tells lanes of one request apart.
+  // Throws std::invalid_argument for a grammar that does not parse.
+  Sampler(const Model* model, SamplingOptions options, std::uint64_t stream);
+  ~Sampler();
+  Sampler(Sampler&&) noexcept;
+  Sampler& operator=(Sampler&&) noexcept;
+
+  // Chooses a token; returns -1 when nothing is allowed. logits: [n_vocab], changed in place.
+  // banned: ids that get no probability. allowed: may be empty.
+  [[nodiscard]] Token sample(float* logits, std::int32_t n_vocab, const std::vector<Token>& banned,
+                             const Allowed& allowed);
+  // Tells the sampler that a token was taken, sampled or forced (penalties, grammar).
+  void accept(Token token);
+  // Forgets the last n accepted tokens. Not with a grammar.
+  void rewind(std::size_t n_tokens);
+  // Natural logarithm of the chosen token's probability before penalties and filters, of the last sample().
+  [[nodiscard]] const SamplingOptions& options() const { return options_; }
+
+ private:
+  struct Grammar;
+  SamplingOptions options_;
+  std::mt19937_64 random_;
+  std::vector<Token> history_;
+  std::unique_ptr<Grammar> grammar_;
+  std::vector<std::pair<float, Token>> candidates_;
+
+  void penalise(float* logits, std::int32_t n_vocab);
+  Token greedy(const float* logits, std::int32_t n_vocab) const;
+  Token random(const float* logits, std::int32_t n_vocab);
+};
+
+}  // namespace aspd

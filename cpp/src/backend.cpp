@@ -1,0 +1,101 @@
+#include "aspd/backend.h"
+
+#include <cstdlib>
+#include <deque>
+#include <mutex>
+
+#include "ggml.h"
+#include "llama.h"
+
+#ifndef ASPD_HAS_POSITION_GAPS
+#error "the build must say whether llama.cpp allows position gaps"
+#endif
+
+namespace aspd {
+
+namespace {
+
+constexpr std::size_t kMostLines = 1000;
+
+struct Log {
+  std::mutex mutex;
+  std::deque<LogLine> lines;
+  std::string partial;  // llama.cpp logs a line in pieces
+  int level = 20;
+  std::string last_error;
+};
+
+Log& log() {
+  static Log instance;
+  return instance;
+}
+
+int python_level(ggml_log_level level) {
+  switch (level) {
+    case GGML_LOG_LEVEL_DEBUG: return 10;
+    case GGML_LOG_LEVEL_WARN: return 30;
+    case GGML_LOG_LEVEL_ERROR: return 40;
+    default: return 20;
+  }
+}
+
+void take_log(ggml_log_level level, const char* text, void* /*unused*/) {
+  Log& to = log();
+  const std::lock_guard<std::mutex> lock(to.mutex);
+  if (level != GGML_LOG_LEVEL_CONT) to.level = python_level(level);
+  to.partial += text;
+  for (std::size_t end = to.partial.find('\n'); end != std::string::npos; end = to.partial.find('\n')) {
+    std::string line = to.partial.substr(0, end);
+    to.partial.erase(0, end + 1);
+    if (line.empty()) continue;
+    if (to.level >= 40) to.last_error = line;
+    to.lines.push_back({to.level, std::move(line)});
+    if (to.lines.size() > kMostLines) to.lines.pop_front();
+  }
+}
+
+}  // namespace
+
+void start_backend() {
+  static const bool started = [] {
+  // A fault must not fork a debugger (ggml.c, ggml_print_backtrace).
+#ifdef _WIN32
+    _putenv_s("GGML_NO_BACKTRACE", "1");
+#else
+    setenv("GGML_NO_BACKTRACE", "1", 1);
+#endif
+    llama_log_set(take_log, nullptr);
+    llama_backend_init();
+    return true;
+  }();
+  (void)started;
+}
+
+std::vector<LogLine> drain_log() {
+  Log& from = log();
+  const std::lock_guard<std::mutex> lock(from.mutex);
+  std::vector<LogLine> lines(from.lines.begin(), from.lines.end());
+  from.lines.clear();
+  return lines;
+}
+
+std::string last_error() {
+  Log& from = log();
+  const std::lock_guard<std::mutex> lock(from.mutex);
+  return from.last_error;
+}
+
+void clear_last_error() {
+  Log& from = log();
+  const std::lock_guard<std::mutex> lock(from.mutex);
+  from.last_error.clear();
+}
+
+std::string build_info() {
+  return std::string("aspd-local " ASPD_VERSION ", llama.cpp " ASPD_LLAMA_COMMIT ", ") +
+         (has_position_gaps() ? "position gaps" : "no position gaps") + ", " + llama_print_system_info();
+}
+
+bool has_position_gaps() { return ASPD_HAS_POSITION_GAPS != 0; }
+
+}  // namespace aspd

@@ -1,0 +1,138 @@
+#include "decoder.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "aspd/backend.h"
+#include "ggml-cpu.h"
+#include "llama.h"
+
+namespace aspd {
+
+namespace {
+
+ggml_type cache_type(const std::string& name) {
+  if (name == "f32") return GGML_TYPE_F32;
+  if (name == "q8_0") return GGML_TYPE_Q8_0;
+  return GGML_TYPE_F16;
+}
+
+// Flash attention on a CPU goes through the cache row by row for each lane: up to four times slower
+// (docs/log.md).
+llama_flash_attn_type flash_attn(const EngineOptions& options) {
+  if (options.flash_attn == "on" || options.cache_type == "q8_0") return LLAMA_FLASH_ATTN_TYPE_ENABLED;
+  const bool cpu_only = !llama_supports_gpu_offload();
+  if (options.flash_attn == "off" || cpu_only) return LLAMA_FLASH_ATTN_TYPE_DISABLED;
+  return LLAMA_FLASH_ATTN_TYPE_AUTO;
+}
+
+ggml_threadpool* make_pool(std::int32_t n_threads) {
+  ggml_threadpool_params params = ggml_threadpool_params_default(n_threads);
+  return ggml_threadpool_new(&params);
+}
+
+bool read_flag(void* flag) { return static_cast<std::atomic<bool>*>(flag)->load(std::memory_order_relaxed); }
+
+}  // namespace
+
+void Decoder::FreeContext::operator()(llama_context* context) const { llama_free(context); }
+void Decoder::FreeBatch::operator()(llama_batch_ext* batch) const { llama_batch_ext_free(batch); }
+void Decoder::FreePool::operator()(ggml_threadpool* pool) const { ggml_threadpool_free(pool); }
+
+Decoder::Decoder(const Model& model, const EngineOptions& options, std::int32_t n_sequences,
+                 std::int32_t n_outputs)
+    : max_tokens_(options.n_batch), max_outputs_(n_outputs), n_vocab_(model.n_vocab()) {
+  llama_context_params params = llama_context_default_params();
+  params.n_ctx = static_cast<std::uint32_t>(options.n_ctx);
+  params.n_batch = static_cast<std::uint32_t>(options.n_batch);
+  params.n_ubatch = params.n_batch;  // one step = one micro-batch: a failed step is all or nothing
+  params.n_seq_max = static_cast<std::uint32_t>(n_sequences);
+  params.n_outputs_max = static_cast<std::uint32_t>(n_outputs);
+  params.n_threads = options.n_threads;
+  params.n_threads_batch = options.n_threads_batch;
+  params.flash_attn_type = flash_attn(options);
+  params.type_k = cache_type(options.cache_type);
+  params.type_v = params.type_k;
+  params.kv_unified = true;
+  params.swa_full = true;
+  params.no_perf = true;
+  params.pooling_type = LLAMA_POOLING_TYPE_NONE;  // a file may ask for another, which an encoder would obey
+  // A recurrent memory cannot take an aborted step back.
+  if (!model.is_recurrent()) {
+    params.abort_callback = read_flag;
+    params.abort_callback_data = &abort_;
+  }
+  clear_last_error();
+  try {
+    context_.reset(llama_init_from_model(model.handle(), params));
+  } catch (const std::exception& e) {
+    throw ModelError(model.path(), std::string("no context: ") + e.what());
+  }
+  if (context_ == nullptr) {
+    const std::string why = last_error();
+    throw ModelError(model.path(), "llama.cpp cannot make a context" + (why.empty() ? "" : ": " + why));
+  }
+  if (llama_get_memory(context_.get()) == nullptr || !llama_get_causal_attn(context_.get())) {
+    throw ModelError(model.path(), "the model reads a text as a whole: it makes embeddings, not text");
+  }
+  pool_.reset(make_pool(options.n_threads));
+  if (options.n_threads_batch != options.n_threads) pool_batch_.reset(make_pool(options.n_threads_batch));
+  llama_attach_threadpool(context_.get(), pool_.get(), pool_batch_ ? pool_batch_.get() : pool_.get());
+  batch_.reset(llama_batch_ext_init(context_.get()));
+}
+
+Decoder::~Decoder() {
+  batch_.reset();
+  if (context_) llama_detach_threadpool(context_.get());
+}
+
+std::size_t Decoder::n_cells() const { return llama_n_ctx(context_.get()); }
+
+void Decoder::clear() {
+  llama_batch_ext_clear(batch_.get());
+  n_tokens_ = 0;
+  n_outputs_ = 0;
+}
+
+std::int32_t Decoder::add(Token token, Pos position, std::int32_t sequence, bool output) {
+  if (n_tokens_ >= max_tokens_) throw std::logic_error("the batch is full");
+  if (output && n_outputs_ >= max_outputs_) throw std::logic_error("the batch has too many outputs");
+  if (token < 0 || token >= n_vocab_) throw std::logic_error("a token id outside the vocabulary in a batch");
+  const std::int32_t row = llama_batch_ext_add_token(batch_.get(), sequence, token);
+  if (row < 0) throw std::logic_error("llama.cpp refused a token of the batch");
+  llama_batch_ext_set_pos(batch_.get(), row, &position);
+  llama_batch_ext_set_output_logits(batch_.get(), row, output);
+  ++n_tokens_;
+  if (output) ++n_outputs_;
+  return row;
+}
+
+Decoder::Status Decoder::decode() { return process(false); }
+
+Decoder::Status Decoder::encode() { return process(true); }
+
+Decoder::Status Decoder::process(bool encode) {
+  clear_last_error();
+  int code = 0;
+  try {
+    code = llama_process(context_.get(), encode ? LLAMA_PROCESS_TYPE_ENCODE : LLAMA_PROCESS_TYPE_DECODE,
+                         batch_.get());
+    if (code == 0) llama_synchronize(context_.get());
+  } catch (const std::exception& e) {
+    throw DecodeError(-4, std::string("llama.cpp: ") + e.what());
+  }
+  if (code == 0) return Status::kDone;
+  if (code == 1) return Status::kFull;
+  if (code == 2) return Status::kAborted;
+  const std::string why = last_error();
+  throw DecodeError(code, std::string(encode ? "llama_encode" : "llama_decode") + " returned " +
+                              std::to_string(code) + (why.empty() ? "" : ": " + why));
+}
+
+float* Decoder::logits(std::int32_t row) {
+  float* logits = llama_get_logits_ith(context_.get(), row);
+  if (logits == nullptr) throw DecodeError(0, "llama.cpp has no logits for a row that asked for them");
+  return logits;
+}
+
+}  // namespace aspd

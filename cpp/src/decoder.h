@@ -1,0 +1,68 @@
+// A llama.cpp context, its threads and its batch: the one door to llama_decode.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "aspd/engine.h"
+
+struct ggml_threadpool;
+struct llama_batch_ext;
+struct llama_context;
+
+namespace aspd {
+
+class Decoder {
+ public:
+  // options: with all defaults filled in. Throws ModelError.
+  Decoder(const Model& model, const EngineOptions& options, std::int32_t n_sequences, std::int32_t n_outputs);
+  ~Decoder();
+
+  enum class Status { kDone, kFull, kAborted };
+
+  void clear();
+  // Adds a token to the batch; returns its row for logits().
+  std::int32_t add(Token token, Pos position, std::int32_t sequence, bool output);
+  [[nodiscard]] std::int32_t size() const { return n_tokens_; }
+  // Computes the batch. kFull and kAborted leave the cache as it was. Throws DecodeError.
+  Status decode();
+  // Lets a model's encoder read the batch, all of it at once. Its output stays in the context until the next
+  // encode(); later batches of the same sequence see it.
+  Status encode();
+  // [n_vocab], may be changed in place until the next decode(). row: as add() returned it, with output.
+  [[nodiscard]] float* logits(std::int32_t row);
+
+  // From any thread: makes a running decode() return kAborted.
+  void abort() { abort_ = true; }
+  void clear_abort() { abort_ = false; }
+
+  [[nodiscard]] llama_context* context() const { return context_.get(); }
+  [[nodiscard]] std::size_t n_cells() const;
+
+ private:
+  Status process(bool encode);
+
+  struct FreeContext {
+    void operator()(llama_context* context) const;
+  };
+  struct FreeBatch {
+    void operator()(llama_batch_ext* batch) const;
+  };
+  struct FreePool {
+    void operator()(ggml_threadpool* pool) const;
+  };
+
+  std::atomic<bool> abort_{false};
+  std::unique_ptr<ggml_threadpool, FreePool> pool_;
+  std::unique_ptr<ggml_threadpool, FreePool> pool_batch_;
+  std::unique_ptr<llama_context, FreeContext> context_;  // freed before its pools
+  std::unique_ptr<llama_batch_ext, FreeBatch> batch_;
+  std::int32_t n_tokens_ = 0;
+  std::int32_t n_outputs_ = 0;
+  std::int32_t max_tokens_;
+  std::int32_t max_outputs_;
+  std::int32_t n_vocab_;
+};
+
+}  // namespace aspd

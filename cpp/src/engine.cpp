@@ -1,0 +1,480 @@
+// Requests and steps: who is admitted, what goes into a batch, what happens to a step that fails.
+#include "aspd/engine.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "aspd/backend.h"
+#include "engine_impl.h"
+#include "threads.h"
+
+namespace aspd {
+
+namespace {
+
+constexpr std::int32_t kMostSequences = 256;  // LLAMA_MAX_SEQ
+constexpr std::int32_t kDefaultCells = 8192;
+constexpr std::int32_t kLeastCells = 256;  // llama.cpp rounds up to it, but cuts n_batch down before
+constexpr std::size_t kReserve = 64;       // cells an admitted request should at least find for its answer
+constexpr std::size_t kOneLaneTimes = 64;
+
+void require(bool ok, const std::string& what) {
+  if (!ok) throw std::invalid_argument(what);
+}
+
+bool one_of(const std::string& value, std::initializer_list<const char*> allowed) {
+  return std::any_of(allowed.begin(), allowed.end(), [&](const char* other) { return value == other; });
+}
+
+// Trunks, lanes, finished answers, and one for scratch.
+std::int32_t count_sequences(const EngineOptions& options) {
+  return std::min(options.n_requests + options.n_lanes + options.n_retained + 1, kMostSequences);
+}
+
+EngineOptions filled(EngineOptions options, const Model& model) {
+  require(!model.vocab_only(), "a model loaded with vocab_only cannot decode");
+  if (!model.cannot_decode().empty()) throw ModelError(model.path(), model.cannot_decode());
+  require(options.n_ctx >= 0, "n_ctx must not be negative");
+  require(options.n_lanes >= 1 && options.n_lanes <= 128, "n_lanes must be between 1 and 128");
+  require(options.n_requests >= 1 && options.n_requests <= options.n_lanes,
+          "n_requests must be between 1 and n_lanes");
+  require(options.n_retained >= 0 && options.n_retained <= 64, "n_retained must be between 0 and 64");
+  require(options.n_batch >= 1 && options.n_batch <= 65536, "n_batch must be between 1 and 65536");
+  require(options.n_threads >= 0 && options.n_threads <= 512, "n_threads must be between 0 and 512");
+  require(options.n_threads_batch >= 0 && options.n_threads_batch <= 512,
+          "n_threads_batch must be between 0 and 512");
+  require(options.n_outputs_max >= 0 && options.n_outputs_max <= 65536,
+          "n_outputs_max must be between 0 and 65536");
+  require(one_of(options.flash_attn, {"auto", "on", "off"}), "flash_attn must be 'auto', 'on' or 'off'");
+  require(one_of(options.cache_type, {"f32", "f16", "q8_0"}), "cache_type must be 'f32', 'f16' or 'q8_0'");
+  require(options.cache_type != "q8_0" || options.flash_attn != "off", "a q8_0 cache needs flash attention");
+  if (options.n_ctx == 0) options.n_ctx = std::min(model.n_ctx_train(), kDefaultCells);
+  options.n_ctx = std::max(options.n_ctx, kLeastCells);
+  options.n_batch = std::min(std::max(options.n_batch, options.n_lanes), options.n_ctx);
+  if (model.has_encoder()) {
+    require(options.cache_type != "q8_0", "a q8_0 cache needs flash attention, which this model cannot use");
+    // What the encoder has read belongs to the context: one request at a time, nothing to go on from.
+    options.n_requests = 1;
+    options.n_lanes = 1;
+    options.n_retained = 0;
+    options.n_batch = std::max(options.n_batch, count_sequences(options));  // llama.cpp asserts it
+    options.n_outputs_max = options.n_batch;  // llama.cpp reserves as many in any case
+  }
+  if (options.n_threads == 0) options.n_threads = physical_cores();
+  if (options.n_threads_batch == 0) options.n_threads_batch = std::max(options.n_threads, physical_cores());
+  return options;
+}
+
+}  // namespace
+
+Engine::Impl::Impl(std::shared_ptr<const Model> model, EngineOptions options)
+    : model_(std::move(model)),
+      options_(filled(std::move(options), *model_)),
+      decoder_(*model_, options_, count_sequences(options_),
+               std::max(count_sequences(options_), options_.n_outputs_max)),
+      cache_(decoder_.context(), decoder_.n_cells(), count_sequences(options_)),
+      retained_(static_cast<std::size_t>(options_.n_retained), !model_->is_recurrent()),
+      n_outputs_(std::max(count_sequences(options_), options_.n_outputs_max)),
+      cannot_join_(model_->cannot_join()) {
+  options_.n_ctx = static_cast<std::int32_t>(decoder_.n_cells());
+  warm_up();
+  if (cannot_join_.empty() && options_.self_test) cannot_join_ = self_test();
+}
+
+void Engine::Impl::check(const Request& request) const {
+  const Layout& prompt = request.prompt;
+  require(prompt.size() > 0, "the prompt is empty");
+  prompt.validate();
+  require(prompt.block_ids.back() == 0, "the prompt must end with a token of the trunk");
+  for (const Token token : prompt.token_ids) {
+    require(token >= 0 && token < model_->n_vocab(), "the prompt has a token id outside the vocabulary");
+  }
+  require(request.max_tokens == -1 || request.max_tokens >= 1, "max_tokens must be at least 1, or -1");
+  require(request.max_branches >= 1 && request.max_branches <= 64, "max_branches must be between 1 and 64");
+  require(request.stop.size() <= 64, "at most 64 stop strings");
+  for (const std::string& stop : request.stop) require(!stop.empty(), "a stop string is empty");
+  request.sampling.validate(model_->n_vocab());
+  const auto n_batch = static_cast<std::size_t>(options_.n_batch);
+  require(!model_->has_encoder() || prompt.size() <= n_batch,
+          "the encoder reads a prompt in one step: n_batch is " + std::to_string(n_batch) +
+              ", the prompt has " + std::to_string(prompt.size()) + " tokens");
+  if (prompt.size() + 1 > cache_.n_cells()) throw ContextFullError(prompt.size() + 1, cache_.n_cells());
+  const bool blocks =
+      std::any_of(prompt.block_ids.begin(), prompt.block_ids.end(), [](std::int32_t id) { return id != 0; });
+  require(!blocks || cannot_join_.empty(),
+          "the prompt has branches, but this model cannot join them: " + cannot_join_);
+  if (!request.protocol) return;
+  const Protocol& protocol = *request.protocol;
+  const auto fail = [&](const std::string& what) { throw ProtocolError(protocol.name, what); };
+  if (protocol.branch_seed.empty()) fail("a branch needs a seed");
+  const bool keeps_cells = protocol.join_rule == JoinRule::kSum || protocol.join_rule == JoinRule::kLongest;
+  if (keeps_cells && protocol.join_seed.empty()) fail("a join that keeps the branches needs a seed");
+  if (protocol.join_rule == JoinRule::kSum && !has_position_gaps()) {
+    fail("the join rule 'sum' needs a llama.cpp that allows position gaps; this build's does not");
+  }
+  if (protocol.text_markers) {
+    if (protocol.plan_open.text.empty() || protocol.plan_close.text.empty() ||
+        protocol.branch_close.text.empty()) {
+      fail("text markers need plan_open, plan_close and branch_close");
+    }
+    return;
+  }
+  std::vector<Marker> markers = {protocol.item_open, protocol.item_close, protocol.plan_close,
+                                 protocol.branch_close};
+  if (!protocol.plan_open.text.empty()) markers.push_back(protocol.plan_open);
+  for (const std::vector<SeedPart>* parts : {&protocol.branch_seed, &protocol.join_seed}) {
+    for (const SeedPart& part : *parts) {
+      if (part.kind == SeedPart::Kind::kMarker) markers.push_back(part.marker);
+    }
+  }
+  for (const Marker& marker : markers) {
+    if (!model_->is_control(marker.id)) fail("the marker '" + marker.text + "' is not a CONTROL token");
+  }
+}
+
+RequestId Engine::Impl::submit(Request request) {
+  check(request);
+  auto live = std::make_unique<Live>();
+  live->submitted = Clock::now();
+  live->request = std::move(request);
+  Request& own = live->request;
+  if (own.protocol && !cannot_join_.empty()) {
+    live->fallback = cannot_join_;
+    own.protocol.reset();
+  }
+  if (own.protocol && !own.sampling.grammar.empty()) {
+    live->fallback = "a grammar governs the answer";
+    own.protocol.reset();
+  }
+  Lane& trunk = live->trunk;
+  trunk.sampler = std::make_unique<Sampler>(model_.get(), own.sampling, 0);
+  trunk.parser = std::make_unique<Parser>(live->protocol(), Parser::State::kTrunk, own.max_branches);
+  trunk.text = std::make_unique<LaneText>(&own.stop);
+  live->id = next_id_++;
+  live->timings.prompt_tokens = static_cast<std::int64_t>(own.prompt.size());
+  queue_.push_back(std::move(live));
+  return queue_.back()->id;
+}
+
+void Engine::Impl::cancel(RequestId id) {
+  {
+    const std::lock_guard<std::mutex> lock(cancel_mutex_);
+    cancelled_.insert(id);
+  }
+  decoder_.abort();
+}
+
+void Engine::Impl::settle_cancelled() {
+  std::set<RequestId> ids;
+  {
+    const std::lock_guard<std::mutex> lock(cancel_mutex_);
+    ids.swap(cancelled_);
+    decoder_.clear_abort();
+  }
+  if (ids.empty()) return;
+  for (const auto& live : queue_) {
+    if (ids.count(live->id) > 0) finish(*live, FinishReason::kCancelled);
+  }
+  for (const auto& live : live_) {
+    if (ids.count(live->id) > 0) finish(*live, FinishReason::kCancelled);
+  }
+  sweep();
+}
+
+// Finished requests are marked by an id of 0 and leave here.
+void Engine::Impl::sweep() {
+  const auto over = [](const std::unique_ptr<Live>& live) { return live->id == 0; };
+  queue_.erase(std::remove_if(queue_.begin(), queue_.end(), over), queue_.end());
+  live_.erase(std::remove_if(live_.begin(), live_.end(), over), live_.end());
+}
+
+bool Engine::Impl::make_room(std::size_t n_cells) {
+  while (cache_.cells_free() < n_cells) {
+    if (!retained_.evict()) return false;
+  }
+  return true;
+}
+
+void Engine::Impl::admit() {
+  while (!queue_.empty() && static_cast<std::int32_t>(live_.size()) < options_.n_requests) {
+    Live& live = *queue_.front();
+    const Layout& prompt = live.request.prompt;
+    Lane& trunk = live.trunk;
+    while (cache_.sequences_free() < 1 && retained_.evict()) {
+    }
+    trunk.sequence = retained_.take(prompt, prompt.size() - 1, trunk.record);
+    if (!trunk.sequence) trunk.sequence = cache_.acquire();
+    // Prompts that were admitted before have cells coming to them.
+    std::size_t promised = 0;
+    for (const auto& other : live_) {
+      const std::size_t done = other->trunk.record.size();
+      if (other->request.prompt.size() > done) promised += other->request.prompt.size() - done;
+    }
+    const std::size_t needed = promised + prompt.size() - trunk.record.size() + 1;
+    if (!make_room(needed + kReserve) && cache_.cells_free() < needed && !live_.empty()) {
+      // Others are decoding: wait for their cells. What was found goes back.
+      retained_.keep(std::move(trunk.sequence), std::move(trunk.record));
+      trunk.record = Layout();
+      return;
+    }
+    live.timings.cached_tokens = static_cast<std::int64_t>(trunk.record.size());
+    live.timings.queue_s = seconds_since(live.submitted);
+    if (model_->has_encoder() && !encode(live)) return;
+    live.phase = Live::Phase::kPrompt;
+    live_.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+    advance_prompt(*live_.back());
+  }
+}
+
+// The encoder reads the prompt; what is left of it for the decoder is the token that it starts from, in the
+// place of the prompt's last. False: broken off, nothing has changed.
+bool Engine::Impl::encode(Live& live) {
+  const Clock::time_point start = Clock::now();
+  Layout& prompt = live.request.prompt;
+  decoder_.clear();
+  for (std::size_t i = 0; i < prompt.size(); ++i) {
+    decoder_.add(prompt.token_ids[i], prompt.positions[i], live.trunk.sequence.id(), true);
+  }
+  try {
+    if (decoder_.encode() != Decoder::Status::kDone) return false;
+  } catch (const DecodeError&) {
+    drop_all({{&live, &live.trunk, 0, -1}});
+    throw;
+  }
+  const Pos last = prompt.positions.back();
+  prompt = Layout();
+  prompt.push(model_->decoder_start(), last, 0, 0);
+  live.timings.prompt_s += seconds_since(start);
+  return true;
+}
+
+// Every lane that has something to decode gives its next token; what room is left goes to prompts and seeds.
+std::vector<Engine::Impl::Share> Engine::Impl::plan_step() {
+  while (true) {
+    std::size_t n_running = 0;
+    for (const auto& live : live_) n_running += running_lanes(*live).size();
+    for (const auto& live : live_) start_waiting(*live, n_running);
+    std::vector<Share> shares;
+    for (const auto& live : live_) {
+      for (Lane* lane : running_lanes(*live)) {
+        if (shares.size() < static_cast<std::size_t>(options_.n_lanes))
+          shares.push_back({live.get(), lane, 1, -1});
+      }
+    }
+    if (shares.empty()) return shares;
+
+    std::size_t room = static_cast<std::size_t>(options_.n_batch) - shares.size();
+    std::size_t total = shares.size();
+    for (Share& share : shares) {
+      const std::size_t more = std::min(room, share.lane->pending.size() - 1);
+      share.n_tokens += more;
+      room -= more;
+      total += more;
+    }
+    if (make_room(total)) return shares;
+    // The cells are used up. Prompts and seeds wait; if single tokens do not fit either, the youngest ends.
+    if (cache_.cells_free() >= shares.size()) {
+      std::size_t spare = cache_.cells_free() - shares.size();
+      for (Share& share : shares) {
+        const std::size_t more = std::min(spare, share.n_tokens - 1);
+        share.n_tokens = 1 + more;
+        spare -= more;
+      }
+      return shares;
+    }
+    finish(*live_.back(), FinishReason::kLength);
+    sweep();
+  }
+}
+
+std::vector<Event> Engine::Impl::step() {
+  settle_cancelled();
+  admit();
+  std::vector<Share> shares = plan_step();
+  if (!shares.empty()) {
+    const Clock::time_point start = Clock::now();
+    decoder_.clear();
+    for (Share& share : shares) {
+      for (std::size_t i = 0; i < share.n_tokens; ++i) {
+        const bool last = i + 1 == share.lane->pending.size() && share.lane->wants_token;
+        const std::int32_t row = decoder_.add(share.lane->pending[i], share.lane->next + static_cast<Pos>(i),
+                                              share.lane->sequence.id(), last);
+        if (last) share.row = row;
+      }
+    }
+    Decoder::Status status = Decoder::Status::kDone;
+    try {
+      status = decoder_.decode();
+    } catch (const DecodeError&) {
+      drop_all(shares);
+      throw;
+    }
+    if (status == Decoder::Status::kDone) {
+      take_results(shares, seconds_since(start));
+    } else if (status == Decoder::Status::kFull && !retained_.evict()) {
+      finish(*live_.back(), FinishReason::kLength);
+    }
+    // kAborted: nothing has changed; the next step() settles who was cancelled.
+  }
+  sweep();
+  return std::move(events_);
+}
+
+void Engine::Impl::take_results(std::vector<Share>& shares, double seconds) {
+  const Clock::time_point start = Clock::now();
+  for (Share& share : shares) share.lane->decoded(share.n_tokens);
+  const bool one_lane = shares.size() == 1 && shares[0].n_tokens == 1;
+
+  // A step counts once for each request in it, under the phase in which it began.
+  std::vector<std::pair<Live*, Live::Phase>> phases;
+  for (const Share& share : shares) {
+    if (phases.empty() || phases.back().first != share.live)
+      phases.emplace_back(share.live, share.live->phase);
+    if (share.live->phase != Live::Phase::kPrompt && share.live->phase != Live::Phase::kPromptBlock) {
+      ++share.live->timings.lanes;
+    }
+  }
+  for (const auto& [live, phase] : phases) {
+    live->book(seconds);
+    if (phase != Live::Phase::kPrompt && phase != Live::Phase::kPromptBlock) ++live->timings.steps;
+  }
+
+  for (Share& share : shares) {
+    if (share.live->id == 0 || share.lane->stage == Lane::Stage::kDone)
+      continue;  // ended by a lane before it
+    if (share.row >= 0) {
+      sample(*share.live, *share.lane, share.row);
+    } else if (share.lane->pending.empty()) {
+      drained(*share.live, *share.lane);
+    }
+  }
+  const double after = seconds_since(start);
+  for (const auto& [live, phase] : phases) {
+    if (live->id != 0) live->book(after);
+  }
+  if (one_lane) {
+    one_lane_times_.push_back(seconds + after);
+    if (one_lane_times_.size() > kOneLaneTimes) one_lane_times_.pop_front();
+  }
+}
+
+double Engine::Impl::one_lane_s() const {
+  std::vector<double> times(one_lane_times_.begin(), one_lane_times_.end());
+  if (times.empty()) return 0;
+  const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+  std::nth_element(times.begin(), middle, times.end());
+  return *middle;
+}
+
+void Engine::Impl::drop_all(const std::vector<Share>& shares) {
+  for (const Share& share : shares) {
+    if (share.live->id == 0) continue;
+    share.live->request.retain = false;
+    finish(*share.live, FinishReason::kCancelled);
+  }
+  sweep();
+}
+
+void Engine::Impl::finish(Live& live, FinishReason reason) {
+  for (Lane& lane : live.branches) {
+    if (live.phase != Live::Phase::kBlock || lane.stage == Lane::Stage::kDone) continue;
+    if (lane.stage != Lane::Stage::kClosing) end_branch(live, lane, reason);
+    close_branch(live, lane);
+  }
+  Lane& trunk = live.trunk;
+  if (!live.in_block() && trunk.text && !trunk.text->stopped()) {
+    flush(live, trunk);
+  }
+  if (live.phase == Live::Phase::kTrunk && trunk.parser->state() == Parser::State::kPlan && !live.forking) {
+    live.fallback = "the answer ended inside its plan";
+  }
+  send_in_turn(live);
+
+  Event event;
+  event.kind = EventKind::kDone;
+  event.request = live.id;
+  event.reason = reason;
+  event.result = std::make_shared<const Result>(live.result(reason, one_lane_s()));
+  events_.push_back(std::move(event));
+
+  if (live.request.retain && trunk.sequence && trunk.record.size() > 0) {
+    // Inside a block the trunk may hold cells of branches that have ended: back to the fork.
+    if (!live.in_block() || trunk.sequence.truncate(trunk.next)) {
+      retained_.keep(std::move(trunk.sequence), std::move(trunk.record));
+    }
+  }
+  live.branches.clear();
+  trunk.sequence = Sequence();
+  live.id = 0;
+}
+
+std::vector<std::uint8_t> Engine::Impl::save_state(const Layout& layout) {
+  const Sequence* sequence = retained_.find(layout);
+  return sequence == nullptr ? std::vector<std::uint8_t>() : cache_.save(*sequence);
+}
+
+void Engine::Impl::load_state(const Layout& layout, const std::vector<std::uint8_t>& state) {
+  layout.validate();
+  require(layout.size() > 0, "the layout is empty");
+  if (layout.size() > cache_.n_cells()) throw ContextFullError(layout.size(), cache_.n_cells());
+  while (cache_.sequences_free() < 1 && retained_.evict()) {
+  }
+  if (!make_room(layout.size())) throw ContextFullError(layout.size(), cache_.cells_free());
+  Sequence sequence = cache_.acquire();
+  cache_.load(sequence, state, layout.positions);
+  retained_.keep(std::move(sequence), layout);
+}
+
+void Engine::Impl::clear_retained() { retained_.clear(); }
+
+// --- the public face ------------------------------------------------------------------------------------
+
+Engine::Engine(std::shared_ptr<const Model> model, EngineOptions options)
+    : impl_(std::make_unique<Impl>(std::move(model), std::move(options))) {}
+Engine::~Engine() = default;
+
+RequestId Engine::submit(Request request) {
+  const Impl::Guard guard(impl_->busy_);
+  return impl_->submit(std::move(request));
+}
+std::vector<Event> Engine::step() {
+  const Impl::Guard guard(impl_->busy_);
+  return impl_->step();
+}
+void Engine::cancel(RequestId id) { impl_->cancel(id); }
+void Engine::interrupt() { impl_->decoder_.abort(); }
+std::vector<float> Engine::score(const Layout& layout) {
+  const Impl::Guard guard(impl_->busy_);
+  return impl_->score(layout);
+}
+std::vector<float> Engine::logits(const Layout& layout) {
+  const Impl::Guard guard(impl_->busy_);
+  return impl_->logits(layout);
+}
+std::vector<std::uint8_t> Engine::save_state(const Layout& layout) {
+  const Impl::Guard guard(impl_->busy_);
+  return impl_->save_state(layout);
+}
+void Engine::load_state(const Layout& layout, const std::vector<std::uint8_t>& state) {
+  const Impl::Guard guard(impl_->busy_);
+  impl_->load_state(layout, state);
+}
+void Engine::clear_retained() {
+  const Impl::Guard guard(impl_->busy_);
+  impl_->clear_retained();
+}
+
+bool Engine::has_work() const {
+  return !impl_->queue_.empty() || !impl_->live_.empty() || !impl_->events_.empty();
+}
+bool Engine::can_join() const { return impl_->cannot_join_.empty(); }
+const std::string& Engine::cannot_join_reason() const { return impl_->cannot_join_; }
+std::size_t Engine::cells_in_use() const { return impl_->cache_.cells_in_use(); }
+std::size_t Engine::n_cells() const { return impl_->cache_.n_cells(); }
+std::int32_t Engine::sequences_free() const { return impl_->cache_.sequences_free(); }
+std::int32_t Engine::n_sequences() const { return impl_->cache_.n_sequences(); }
+const EngineOptions& Engine::options() const { return impl_->options_; }
+const std::shared_ptr<const Model>& Engine::model() const { return impl_->model_; }
+
+}  // namespace aspd

@@ -1,0 +1,117 @@
+// The engine's insides, shared by engine.cpp (requests and steps), lanes.cpp (what a token leads to),
+// score.cpp (likelihoods) and self_test.cpp.
+#pragma once
+
+#include <deque>
+#include <mutex>
+#include <set>
+
+#include "aspd/engine.h"
+#include "decoder.h"
+#include "live.h"
+#include "retained.h"
+
+namespace aspd {
+
+class Engine::Impl {
+ public:
+  Impl(std::shared_ptr<const Model> model, EngineOptions options);
+
+  RequestId submit(Request request);
+  std::vector<Event> step();
+  void cancel(RequestId id);
+  std::vector<float> score(const Layout& layout);
+  std::vector<float> logits(const Layout& layout);
+  std::vector<std::uint8_t> save_state(const Layout& layout);
+  void load_state(const Layout& layout, const std::vector<std::uint8_t>& state);
+  void clear_retained();
+
+  // One thread at a time: the second gets EngineBusyError.
+  class Guard {
+   public:
+    explicit Guard(std::atomic<bool>& busy) : busy_(busy) {
+      if (busy_.exchange(true)) throw EngineBusyError();
+    }
+    ~Guard() { busy_ = false; }
+    Guard(const Guard&) = delete;
+    Guard& operator=(const Guard&) = delete;
+
+   private:
+    std::atomic<bool>& busy_;
+  };
+
+  std::shared_ptr<const Model> model_;
+  EngineOptions options_;
+  Decoder decoder_;
+  KvCache cache_;
+  Retained retained_;
+  std::int32_t n_outputs_;
+  std::string cannot_join_;
+  std::atomic<bool> busy_{false};
+  std::deque<std::unique_ptr<Live>> queue_;
+  std::vector<std::unique_ptr<Live>> live_;  // in order of admission
+  std::vector<Event> events_;                // of the running step, or of one that failed
+
+ private:
+  // A lane's share of the batch.
+  struct Share {
+    Live* live;
+    Lane* lane;
+    std::size_t n_tokens;
+    std::int32_t row;  // of the last token, if it has logits; else -1
+  };
+
+  // engine.cpp
+  void check(const Request& request) const;
+  void settle_cancelled();
+  void admit();
+  [[nodiscard]] bool encode(Live& live);
+  [[nodiscard]] bool make_room(std::size_t n_cells);
+  [[nodiscard]] std::vector<Share> plan_step();
+  void take_results(std::vector<Share>& shares, double seconds);
+  void drop_all(const std::vector<Share>& shares);
+  void finish(Live& live, FinishReason reason);
+  void sweep();
+  [[nodiscard]] double one_lane_s() const;
+
+  // lanes.cpp
+  void advance_prompt(Live& live);
+  void drained(Live& live, Lane& lane);
+  void sample(Live& live, Lane& lane, std::int32_t row);
+  void take_token(Live& live, Lane& lane, Token token);
+  void act(Live& live, Lane& lane, const Outcome& outcome, std::size_t undecoded);
+  void rewind(Live& live, Lane& lane, const Outcome& outcome, std::size_t undecoded);
+  void no_token(Live& live, Lane& lane);
+  void open_plan(Live& live);
+  void begin_block(Live& live);
+  void start_waiting(Live& live, std::size_t& lanes);
+  [[nodiscard]] std::vector<Lane*> running_lanes(Live& live) const;
+  void end_branch(Live& live, Lane& lane, FinishReason reason);
+  void leave_branch(Live& live, Lane& lane, FinishReason reason);
+  void close_branch(Live& live, Lane& lane);
+  void close_block_when_done(Live& live);
+  void finish_block(Live& live);
+  void meet_stop(Live& live, Lane& lane);
+  void show(Live& live, Lane& lane, const std::string& text);
+  void send_in_turn(Live& live);
+  void send(Live& live, Lane& lane);
+  void flush(Live& live, Lane& lane);
+  [[nodiscard]] std::vector<Token> seed_ids(const Protocol& protocol, const std::vector<SeedPart>& parts,
+                                            const std::string& title, int number) const;
+  [[nodiscard]] std::size_t cells_for_branches(const Live& live) const;
+
+  // score.cpp
+  template <typename Take>
+  void walk(const Layout& layout, const Take& take);
+
+  // self_test.cpp
+  void warm_up();
+  [[nodiscard]] std::string self_test();
+
+  RequestId next_id_ = 1;
+  std::deque<double> one_lane_times_;  // seconds of the last one-lane steps
+  std::mutex cancel_mutex_;
+  std::set<RequestId> cancelled_;
+};
+
+}  // namespace aspd

@@ -1,0 +1,87 @@
+#include "lane_text.h"
+
+#include <algorithm>
+
+#include "utf8.h"
+
+namespace aspd {
+
+namespace {
+
+constexpr std::string_view kSpace = " \t\r\n";
+
+}  // namespace
+
+std::string LaneText::take_code_points(bool all) {
+  const std::size_t end = all ? bytes_.size() : whole_code_points(bytes_);
+  std::string text = valid_utf8(std::string_view(bytes_).substr(0, end));
+  bytes_.erase(0, end);
+  return text;
+}
+
+std::string LaneText::take_unstopped(bool all) {
+  std::size_t end = std::string::npos;
+  for (const std::string& stop : *stops_) {
+    const std::size_t at = pending_.find(stop);
+    if (at < end) {
+      end = at;
+      stop_match_ = stop;
+    }
+  }
+  if (end == std::string::npos) {
+    end = pending_.size();
+    for (const std::string& stop : *stops_) {
+      for (std::size_t n = std::min(stop.size() - 1, pending_.size()); n > 0 && !all; --n) {
+        if (pending_.compare(pending_.size() - n, n, stop, 0, n) == 0) {
+          end = std::min(end, pending_.size() - n);
+          break;
+        }
+      }
+    }
+  }
+  std::string text = pending_.substr(0, end);
+  pending_.erase(0, stopped() ? pending_.size() : end);
+  return text;
+}
+
+std::string LaneText::strip(const std::string& text) {
+  std::string shown = space_ + text;
+  space_.clear();
+  if (at_start_) {
+    const std::size_t first = shown.find_first_not_of(kSpace);
+    if (first == std::string::npos) return "";
+    shown = lead_ + shown.substr(first);
+    at_start_ = false;
+  }
+  if (strip_end_) {
+    const std::size_t last = shown.find_last_not_of(kSpace);
+    const std::size_t end = last == std::string::npos ? 0 : last + 1;
+    space_ = shown.substr(end);
+    shown.resize(end);
+  }
+  return shown;
+}
+
+std::string LaneText::push(std::string_view bytes) {
+  if (stopped()) return "";
+  bytes_ += bytes;
+  pending_ += take_code_points(false);
+  return strip(take_unstopped(false));
+}
+
+std::string LaneText::finish() {
+  if (stopped()) return "";
+  pending_ += take_code_points(true);
+  std::string shown = strip(take_unstopped(true));
+  space_.clear();
+  return shown;
+}
+
+void LaneText::begin_paragraph(std::string lead, bool strip_end) {
+  lead_ = std::move(lead);
+  at_start_ = true;
+  strip_end_ = strip_end;
+  space_.clear();
+}
+
+}  // namespace aspd

@@ -1,0 +1,507 @@
+// What a token leads to: text, a fork, the end of a branch, a step back, a join.
+#include <algorithm>
+#include <stdexcept>
+
+#include "engine_impl.h"
+#include "utf8.h"
+
+namespace aspd {
+
+namespace {
+
+// Cells that every branch should at least find for its body, or the plan is decoded serially.
+constexpr std::size_t kLeastBody = 16;
+// Steps back at one position before the lane is ended: the model insists on a marker.
+constexpr std::size_t kMostBans = 64;
+
+bool keeps_cells(JoinRule rule) { return rule == JoinRule::kSum || rule == JoinRule::kLongest; }
+
+// What must stand between a text and a new paragraph.
+std::string paragraph_break(const std::string& before) {
+  if (before.empty()) return "";
+  const std::size_t last = before.find_last_not_of('\n');
+  const std::size_t newlines = last == std::string::npos ? before.size() : before.size() - last - 1;
+  return newlines >= 2 ? "" : std::string(2 - newlines, '\n');
+}
+
+}  // namespace
+
+// --- the prompt -------------------------------------------------------------------------------------------
+
+// Puts the next stretch of the prompt on its way: a run of the trunk, or the branches of a block.
+void Engine::Impl::advance_prompt(Live& live) {
+  const Layout& prompt = live.request.prompt;
+  Lane& trunk = live.trunk;
+  std::size_t at = trunk.record.size();
+  trunk.next = prompt.positions[at];
+  if (prompt.block_ids[at] == 0) {
+    trunk.pending.clear();
+    while (at < prompt.size() && prompt.block_ids[at] == 0) trunk.pending.push_back(prompt.token_ids[at++]);
+    live.phase = Live::Phase::kPrompt;
+    trunk.wants_token = at == prompt.size();
+    if (trunk.wants_token && live.request.plan_always && live.protocol() != nullptr) open_plan(live);
+    return;
+  }
+  live.phase = Live::Phase::kPromptBlock;
+  const std::int32_t block = prompt.block_ids[at];
+  for (; prompt.block_ids[at] == block; ++at) {
+    if (live.branches.empty() || live.branches.back().branch != prompt.branch_ids[at]) {
+      live.branches.emplace_back();
+      live.branches.back().block = block;
+      live.branches.back().layout_block = block;
+      live.branches.back().branch = prompt.branch_ids[at];
+      live.branches.back().stage = Lane::Stage::kWaiting;
+      live.branches.back().next = trunk.next;
+    }
+    live.branches.back().pending.push_back(prompt.token_ids[at]);
+  }
+}
+
+// The engine writes the plan's opening marker itself.
+void Engine::Impl::open_plan(Live& live) {
+  const Protocol& protocol = *live.protocol();
+  const Marker& marker = protocol.plan_open.text.empty() ? protocol.item_open : protocol.plan_open;
+  std::vector<Token> ids;
+  if (marker.id >= 0) {
+    ids = {marker.id};
+  } else {
+    ids = model_->tokenize(marker.text, false);
+  }
+  for (const Token id : ids) {
+    (void)live.trunk.parser->accept(id, model_->piece(id));
+    live.trunk.sampler->accept(id);
+    live.trunk.kinds.push_back(Lane::Kind::kFed);
+    live.trunk.pending.push_back(id);
+    ++live.timings.seed_tokens;
+  }
+}
+
+// --- tokens -----------------------------------------------------------------------------------------------
+
+void Engine::Impl::sample(Live& live, Lane& lane, std::int32_t row) {
+  if (live.phase == Live::Phase::kPrompt || live.phase == Live::Phase::kJoin)
+    live.phase = Live::Phase::kTrunk;
+  std::vector<Token> banned = lane.parser->banned();
+  if (lane.ban_position == lane.next) banned.insert(banned.end(), lane.bans.begin(), lane.bans.end());
+  Allowed allowed;
+  if (lane.parser->restricts()) {
+    allowed = [&](Token token) { return lane.parser->allows(model_->piece(token)); };
+  }
+  const Token token = lane.sampler->sample(decoder_.logits(row), model_->n_vocab(), banned, allowed);
+  if (live.timings.first_token_s == 0) live.timings.first_token_s = seconds_since(live.submitted);
+  if (token < 0) {
+    no_token(live, lane);
+  } else {
+    take_token(live, lane, token);
+  }
+}
+
+void Engine::Impl::no_token(Live& live, Lane& lane) {
+  if (lane.parser->state() == Parser::State::kPlan) {
+    act(live, lane, lane.parser->give_up_plan("no token is allowed in the plan"), 0);
+  } else if (lane.block > 0) {
+    leave_branch(live, lane, FinishReason::kStop);
+  } else {
+    finish(live, FinishReason::kStop);
+  }
+}
+
+void Engine::Impl::take_token(Live& live, Lane& lane, Token token) {
+  const std::size_t most =
+      live.request.max_tokens < 0 ? SIZE_MAX : static_cast<std::size_t>(live.request.max_tokens);
+  if (model_->is_eog(token)) {
+    if (lane.parser->state() == Parser::State::kPlan) {
+      act(live, lane, lane.parser->give_up_plan("the answer ended inside its plan"), 0);
+    } else if (lane.block > 0) {
+      leave_branch(live, lane, FinishReason::kStop);
+    } else {
+      finish(live, FinishReason::kStop);
+    }
+    return;
+  }
+  ++live.n_sampled;
+  lane.sampler->accept(token);
+  lane.kinds.push_back(Lane::Kind::kText);
+  lane.pending = {token};
+  lane.wants_token = true;
+  act(live, lane, lane.parser->accept(token, model_->piece(token)), 1);
+  if (live.id != 0 && live.n_sampled >= most) finish(live, FinishReason::kLength);
+}
+
+// undecoded: tokens of the outcome's n_rewind that are not in the cells.
+void Engine::Impl::act(Live& live, Lane& lane, const Outcome& outcome, std::size_t undecoded) {
+  if (outcome.action == Action::kFork) {
+    live.titles = outcome.titles;
+    if (!make_room(cells_for_branches(live))) {
+      act(live, lane, lane.parser->give_up_plan("cells for the branches are missing"), undecoded);
+      return;
+    }
+    live.forking = true;
+    lane.wants_token = false;
+  }
+  for (std::size_t i = 0; i < std::min(outcome.n_markup, lane.kinds.size()); ++i) {
+    Lane::Kind& kind = lane.kinds[lane.kinds.size() - 1 - i];
+    if (kind == Lane::Kind::kText) kind = Lane::Kind::kMarkup;
+  }
+  show(live, lane, lane.text->push(outcome.text));
+  if (lane.text->stopped()) {
+    meet_stop(live, lane);
+    return;
+  }
+  if (outcome.action == Action::kRewind) rewind(live, lane, outcome, undecoded);
+  if (outcome.action == Action::kBranchEnd) leave_branch(live, lane, FinishReason::kStop);
+}
+
+void Engine::Impl::rewind(Live& live, Lane& lane, const Outcome& outcome, std::size_t undecoded) {
+  if (!outcome.fallback.empty()) live.fallback = outcome.fallback;
+  const std::size_t taken = std::min(outcome.n_rewind, lane.kinds.size());
+  const auto sampled = static_cast<std::size_t>(
+      std::count_if(lane.kinds.end() - static_cast<std::ptrdiff_t>(taken), lane.kinds.end(),
+                    [](Lane::Kind kind) { return kind != Lane::Kind::kFed; }));
+  if (lane.bans.size() >= kMostBans || !lane.rewind(outcome.n_rewind, undecoded, outcome.ban)) {
+    lane.pending.clear();
+    no_token(live, lane);
+    return;
+  }
+  live.n_sampled -= sampled;
+  live.timings.rewound_tokens += static_cast<std::int64_t>(sampled);
+}
+
+// All that a lane had to decode is decoded, and it asks for no token.
+void Engine::Impl::drained(Live& live, Lane& lane) {
+  if (lane.block > 0) {
+    close_branch(live, lane);
+    close_block_when_done(live);
+    return;
+  }
+  if (live.forking) {
+    begin_block(live);
+  } else if (live.phase == Live::Phase::kPrompt) {
+    advance_prompt(live);
+  }
+}
+
+// --- blocks -----------------------------------------------------------------------------------------------
+
+std::vector<Token> Engine::Impl::seed_ids(const Protocol& protocol, const std::vector<SeedPart>& parts,
+                                          const std::string& title, int number) const {
+  std::vector<Token> ids;
+  std::string text;
+  const auto flush_text = [&] {
+    const std::vector<Token> more = model_->tokenize(text, false);
+    ids.insert(ids.end(), more.begin(), more.end());
+    text.clear();
+  };
+  for (const SeedPart& part : parts) {
+    switch (part.kind) {
+      case SeedPart::Kind::kText: text += part.text; break;
+      case SeedPart::Kind::kTitle: text += title; break;
+      case SeedPart::Kind::kNumber: text += std::to_string(number); break;
+      case SeedPart::Kind::kMarker:
+        if (protocol.text_markers) {
+          text += part.marker.text;
+        } else {
+          flush_text();
+          ids.push_back(part.marker.id);
+        }
+        break;
+    }
+  }
+  flush_text();
+  return ids;
+}
+
+std::size_t Engine::Impl::cells_for_branches(const Live& live) const {
+  std::size_t n = 1;  // the plan's last token
+  int number = 0;
+  for (const std::string& title : live.titles) {
+    n += seed_ids(*live.protocol(), live.protocol()->branch_seed, title, ++number).size() + kLeastBody;
+  }
+  // `linear` decodes the branches' text once more, after their cells are free again.
+  return n;
+}
+
+void Engine::Impl::begin_block(Live& live) {
+  const Protocol& protocol = *live.protocol();
+  live.forking = false;
+  live.phase = Live::Phase::kBlock;
+  flush(live, live.trunk);
+  live.blocks.emplace_back();
+  const auto block = static_cast<std::int32_t>(live.blocks.size());
+
+  Event event;
+  event.kind = EventKind::kFork;
+  event.request = live.id;
+  event.block = block;
+  event.titles = live.titles;
+  events_.push_back(std::move(event));
+
+  const std::vector<std::int32_t>& prompt_blocks = live.request.prompt.block_ids;
+  const std::int32_t n_before = *std::max_element(prompt_blocks.begin(), prompt_blocks.end());
+  const std::string before = live.segments.empty() ? "" : live.segments.back().text;
+  live.branches.clear();
+  for (std::size_t i = 0; i < live.titles.size(); ++i) {
+    const int number = static_cast<int>(i) + 1;
+    live.branches.emplace_back();
+    Lane& lane = live.branches.back();
+    lane.block = block;
+    lane.branch = number;
+    lane.layout_block = n_before + block;
+    lane.stage = Lane::Stage::kWaiting;
+    lane.next = live.trunk.next;
+    lane.pending = seed_ids(protocol, protocol.branch_seed, live.titles[i], number);
+    live.timings.seed_tokens += static_cast<std::int64_t>(lane.pending.size());
+    lane.wants_token = true;
+    const auto stream = (static_cast<std::uint64_t>(block) << 32U) | static_cast<std::uint64_t>(number);
+    lane.sampler = std::make_unique<Sampler>(model_.get(), live.request.sampling, stream);
+    lane.parser = std::make_unique<Parser>(&protocol, Parser::State::kBranch, live.request.max_branches);
+    lane.text = std::make_unique<LaneText>(&live.request.stop);
+    live.blocks.back().branches.emplace_back();
+    live.blocks.back().branches.back().title = live.titles[i];
+
+    lane.segment = live.segments.size();
+    live.segments.push_back({block, number, "", 0, 0});
+    std::string heading = fill(protocol.text_before, live.titles[i], number);
+    if (protocol.strip_body) {
+      heading = (i == 0 ? paragraph_break(before) : "\n\n") + heading;
+      lane.text->begin_paragraph("", true);
+    }
+    live.segments.back().n_heading = heading.size();
+    show(live, lane, heading);
+  }
+}
+
+// Forks as many waiting branches as there are lanes, ids and cells for, the earliest first.
+void Engine::Impl::start_waiting(Live& live, std::size_t& lanes) {
+  for (Lane& lane : live.branches) {
+    if (lane.stage != Lane::Stage::kWaiting) continue;
+    if (lanes >= static_cast<std::size_t>(options_.n_lanes)) return;
+    while (cache_.sequences_free() < 1 && retained_.evict()) {
+    }
+    if (cache_.sequences_free() < 1) return;
+    // Branches that have ended may be joined already: only what lies before the fork is shared.
+    lane.sequence = live.trunk.sequence.fork(lane.next);
+    lane.stage = Lane::Stage::kRunning;
+    ++lanes;
+  }
+}
+
+// The lanes of a request that have something to decode.
+std::vector<Lane*> Engine::Impl::running_lanes(Live& live) const {
+  if (!live.in_block()) return {&live.trunk};
+  std::vector<Lane*> lanes;
+  for (Lane& lane : live.branches) {
+    if (lane.stage == Lane::Stage::kRunning || lane.stage == Lane::Stage::kClosing) lanes.push_back(&lane);
+  }
+  return lanes;
+}
+
+void Engine::Impl::end_branch(Live& live, Lane& lane, FinishReason reason) {
+  const Protocol& protocol = *live.protocol();
+  const bool marker = lane.parser->state() == Parser::State::kBranch && !lane.pending.empty() &&
+                      reason == FinishReason::kStop;  // it wrote its own closing marker
+  if (!lane.text->stopped()) flush(live, lane);
+  lane.reason = reason;
+  lane.wants_token = false;
+  lane.stage = Lane::Stage::kClosing;
+
+  BranchResult& result = live.blocks.back().branches[static_cast<std::size_t>(lane.branch) - 1];
+  result.n_tokens =
+      static_cast<std::size_t>(std::count(lane.kinds.begin(), lane.kinds.end(), Lane::Kind::kText));
+  live.timings.plan_tokens += std::count(lane.kinds.begin(), lane.kinds.end(), Lane::Kind::kMarkup);
+  result.reason = reason;
+
+  if (!marker) {
+    const std::vector<Token> closing = protocol.text_markers
+                                           ? model_->tokenize(protocol.branch_close.text, false)
+                                           : std::vector<Token>{protocol.branch_close.id};
+    lane.pending.insert(lane.pending.end(), closing.begin(), closing.end());
+    live.timings.seed_tokens += static_cast<std::int64_t>(closing.size());
+  }
+  lane.ended = true;
+  send_in_turn(live);
+}
+
+// As end_branch(); cells that the join will not keep need not be filled, so such a branch is over at once.
+void Engine::Impl::leave_branch(Live& live, Lane& lane, FinishReason reason) {
+  end_branch(live, lane, reason);
+  if (keeps_cells(live.protocol()->join_rule)) return;
+  close_branch(live, lane);
+  close_block_when_done(live);
+}
+
+// The branch's last token is in its place. Joins it at once: other branches fork below its cells.
+void Engine::Impl::close_branch(Live& live, Lane& lane) {
+  const Pos fork_position = live.trunk.next;
+  lane.stage = Lane::Stage::kDone;
+  lane.tail = std::move(lane.pending);
+  lane.pending.clear();
+  if (live.phase == Live::Phase::kPromptBlock) {
+    live.trunk.sequence.join(std::move(lane.sequence), fork_position);
+  } else {
+    const Protocol& protocol = *live.protocol();
+    live.blocks.back().branches[static_cast<std::size_t>(lane.branch) - 1].token_ids = lane.token_ids();
+    if (keeps_cells(protocol.join_rule) && lane.sequence && lane.tail.empty()) {
+      live.trunk.sequence.join(std::move(lane.sequence), fork_position);
+    } else {
+      lane.sequence = Sequence();
+    }
+  }
+}
+
+void Engine::Impl::close_block_when_done(Live& live) {
+  const bool all = std::all_of(live.branches.begin(), live.branches.end(),
+                               [](const Lane& other) { return other.stage == Lane::Stage::kDone; });
+  if (all) finish_block(live);
+}
+
+void Engine::Impl::finish_block(Live& live) {
+  Lane& trunk = live.trunk;
+  if (live.phase == Live::Phase::kPromptBlock) {
+    for (const Lane& lane : live.branches) trunk.record.append(lane.record);
+    live.branches.clear();
+    advance_prompt(live);
+    return;
+  }
+  const Protocol& protocol = *live.protocol();
+  const Pos p = trunk.next;
+  Pos sum = 0;
+  Pos longest = 0;
+  std::vector<Token> texts;
+  for (const Lane& lane : live.branches) {
+    const std::vector<Token> ids =
+        lane.token_ids();  // of one that a stop string dropped too: the answer ends here
+    sum += static_cast<Pos>(ids.size());
+    longest = std::max(longest, static_cast<Pos>(ids.size()));
+    texts.insert(texts.end(), ids.begin(), ids.end());
+  }
+  std::vector<Token> pending;
+  switch (protocol.join_rule) {
+    case JoinRule::kSum: trunk.next = p + sum; break;
+    case JoinRule::kLongest: trunk.next = p + longest; break;
+    case JoinRule::kLinear: pending = std::move(texts); break;
+    case JoinRule::kDrop: break;
+  }
+  if (keeps_cells(protocol.join_rule) && !live.stopping) {
+    for (const Lane& lane : live.branches) trunk.record.append(lane.record);
+  }
+  live.branches.clear();
+
+  Event event;
+  event.kind = EventKind::kJoin;
+  event.request = live.id;
+  event.block = static_cast<std::int32_t>(live.blocks.size());
+  events_.push_back(std::move(event));
+  if (live.stopping) {  // back to the fork: the cells of the branches are not kept
+    trunk.next = p;
+    (void)trunk.sequence.truncate(p);
+    live.phase = Live::Phase::kTrunk;
+    finish(live, FinishReason::kStop);
+    return;
+  }
+
+  const std::vector<Token> seed = seed_ids(protocol, protocol.join_seed, "", 0);
+  pending.insert(pending.end(), seed.begin(), seed.end());
+  live.timings.seed_tokens += static_cast<std::int64_t>(pending.size());
+  trunk.kinds.insert(trunk.kinds.end(), pending.size(), Lane::Kind::kFed);
+  if (pending.empty()) {  // `drop` without a seed: the plan's last token predicts what follows
+    const std::size_t last = trunk.record.size() - 1;
+    if (!trunk.sequence.truncate(trunk.record.positions[last])) throw std::logic_error("cannot step back");
+    pending = {trunk.record.token_ids[last]};
+    trunk.next = trunk.record.positions[last];
+    trunk.record.truncate(last);
+  }
+  trunk.pending = std::move(pending);
+  trunk.wants_token = true;
+  trunk.parser->after_join(static_cast<int>(live.blocks.size()));
+  if (protocol.strip_body) trunk.text->begin_paragraph("\n\n", false);
+  live.phase = Live::Phase::kJoin;
+}
+
+// --- text -------------------------------------------------------------------------------------------------
+
+// A stop string ends the answer where it stands in reading order: what comes before it is still written.
+void Engine::Impl::meet_stop(Live& live, Lane& lane) {
+  if (live.stop_match.empty() || lane.block > 0) live.stop_match = lane.text->stop_match();
+  if (lane.block == 0) {
+    finish(live, FinishReason::kStop);
+    return;
+  }
+  live.stopping = true;
+  for (Lane& later : live.branches) {
+    if (later.branch <= lane.branch || later.stage == Lane::Stage::kDone) continue;
+    later.stage = Lane::Stage::kDone;
+    later.sequence = Sequence();
+    later.ended = true;
+    later.reason = FinishReason::kCancelled;
+  }
+  // What the later ones have written is behind the stop string. None of it has been sent.
+  for (Lane& later : live.branches) {
+    if (later.branch <= lane.branch) continue;
+    live.segments[later.segment] = {later.block, later.branch, "", 0, 0};
+    BranchResult& result = live.blocks.back().branches[static_cast<std::size_t>(later.branch) - 1];
+    result.n_tokens = 0;
+    result.reason = FinishReason::kCancelled;
+  }
+  leave_branch(live, lane, FinishReason::kStop);
+}
+
+void Engine::Impl::flush(Live& live, Lane& lane) {
+  std::string text;
+  if (lane.parser && lane.parser->state() != Parser::State::kPlan)
+    text = lane.text->push(lane.parser->flush());
+  if (!lane.text->stopped()) text += lane.text->finish();
+  show(live, lane, text);
+}
+
+// Adds text of a lane to the answer and lets it out as events: at once, or in reading order where a stop
+// string could still take it back.
+void Engine::Impl::show(Live& live, Lane& lane, const std::string& text) {
+  if (text.empty()) return;
+  if (lane.block == 0 && (live.segments.empty() || live.segments.back().block != 0)) {
+    lane.segment = live.segments.size();
+    live.segments.push_back({0, 0, "", 0, 0});
+  }
+  live.segments[lane.segment].text += text;
+  if (lane.block == 0 || live.request.stop.empty()) {
+    send(live, lane);
+  } else {
+    send_in_turn(live);
+  }
+}
+
+void Engine::Impl::send_in_turn(Live& live) {
+  for (Lane& lane : live.branches) {
+    if (!lane.text) return;  // a block of the prompt
+    send(live, lane);
+    if (lane.ended && !lane.end_sent) {
+      lane.end_sent = true;
+      Event event;
+      event.kind = EventKind::kEnd;
+      event.request = live.id;
+      event.block = lane.block;
+      event.branch = lane.branch;
+      event.reason = lane.reason;
+      events_.push_back(std::move(event));
+    }
+    if (!live.request.stop.empty() && !lane.ended) return;
+  }
+}
+
+void Engine::Impl::send(Live& live, Lane& lane) {
+  if (lane.segment >= live.segments.size()) return;
+  Segment& segment = live.segments[lane.segment];
+  if (segment.block != lane.block || segment.n_sent >= segment.text.size()) return;
+  Event event;
+  event.kind = EventKind::kText;
+  event.request = live.id;
+  event.block = lane.block;
+  event.branch = lane.branch;
+  event.offset = lane.offset;
+  event.text = segment.text.substr(segment.n_sent);
+  segment.n_sent = segment.text.size();
+  lane.offset += count_code_points(event.text);
+  events_.push_back(std::move(event));
+}
+
+}  // namespace aspd

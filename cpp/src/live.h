@@ -1,0 +1,98 @@
+// A request that is being answered: its lanes, its text so far, its times. Data and what follows from data
+// alone; the engine moves it on.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "aspd/engine.h"
+#include "aspd/kv_cache.h"
+#include "aspd/parser.h"
+#include "lane_text.h"
+
+namespace aspd {
+
+using Clock = std::chrono::steady_clock;
+
+[[nodiscard]] inline double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// One serial stretch of decoding: the trunk or a branch.
+struct Lane {
+  enum class Stage { kWaiting, kRunning, kClosing, kDone };
+  enum class Kind : char { kText, kMarkup, kFed };
+
+  std::int32_t block = 0;
+  std::int32_t branch = 0;
+  std::int32_t layout_block = 0;  // `block` as layouts count it: those of the prompt come first
+  Stage stage = Stage::kRunning;
+  Sequence sequence;
+  Pos next = 0;                // position of the next token to be decoded
+  std::vector<Token> pending;  // to be decoded, in order
+  bool wants_token = false;    // sample when pending is done
+  Layout record;               // what this lane itself has put into the cells
+  std::vector<Kind> kinds;     // of the tokens sampled or fed in an answer, rewound ones taken off
+  std::vector<Token> tail;     // of a branch: tokens that belong to it but were never decoded
+
+  std::unique_ptr<Sampler> sampler;
+  std::unique_ptr<Parser> parser;
+  std::unique_ptr<LaneText> text;
+  std::size_t segment = 0;  // of Live::segments
+  std::size_t offset = 0;   // code points of this lane's text in events so far
+  Pos ban_position = -1;
+  std::vector<Token> bans;  // not to be chosen at ban_position
+  bool ended = false;       // of a branch: nothing more is written
+  bool end_sent = false;
+  FinishReason reason = FinishReason::kStop;
+
+  // Books that the first n pending tokens are in the cells now.
+  void decoded(std::size_t n);
+  // Takes back the last n tokens of the answer, of which `undecoded` are not in the cells; the token before
+  // them will be decoded again for its logits. False where the memory cannot.
+  [[nodiscard]] bool rewind(std::size_t n, std::size_t undecoded, Token ban);
+  // A branch's tokens, decoded or not.
+  [[nodiscard]] std::vector<Token> token_ids() const;
+};
+
+// A stretch of the answer's text in reading order.
+struct Segment {
+  std::int32_t block = 0;  // 0: trunk
+  std::int32_t branch = 0;
+  std::string text;
+  std::size_t n_heading = 0;  // bytes before the body
+  std::size_t n_sent = 0;     // bytes that have left as events
+};
+
+struct Live {
+  enum class Phase { kQueued, kPrompt, kPromptBlock, kTrunk, kBlock, kJoin };
+
+  RequestId id = 0;
+  Request request;
+  Phase phase = Phase::kQueued;
+  Lane trunk;
+  std::vector<Lane> branches;       // of the block that is open
+  std::vector<std::string> titles;  // of the block that is open or about to be
+  bool forking = false;             // the plan is complete, its last token is on its way into the cells
+  bool stopping = false;            // a branch met a stop string: end after this block
+  std::vector<Segment> segments;
+  std::vector<BlockResult> blocks;
+  std::string fallback;
+  std::string stop_match;
+  std::size_t n_sampled = 0;  // rewound ones taken off
+  Timings timings;
+  Clock::time_point submitted;
+
+  [[nodiscard]] const Protocol* protocol() const { return request.protocol ? &*request.protocol : nullptr; }
+  [[nodiscard]] bool in_block() const { return phase == Phase::kPromptBlock || phase == Phase::kBlock; }
+  // Adds the seconds of a step to the phase that it belonged to.
+  void book(double seconds);
+  // The result as of now; the lanes' held text must be out.
+  [[nodiscard]] Result result(FinishReason reason, double one_lane_s) const;
+
+ private:
+  [[nodiscard]] Layout answer_layout() const;
+};
+
+}  // namespace aspd

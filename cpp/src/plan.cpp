@@ -1,0 +1,133 @@
+// Reads the text form of a plan and holds titles against the rules.
+#include <algorithm>
+#include <cctype>
+
+#include "aspd/parser.h"
+
+namespace aspd {
+
+namespace {
+
+bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+
+std::string_view trim(std::string_view text) {
+  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+int count_words(std::string_view text) {
+  int words = 0;
+  bool inside = false;
+  for (const char c : text) {
+    if (!is_space(c) && !inside) ++words;
+    inside = !is_space(c);
+  }
+  return words;
+}
+
+// "- ", "* ", "1. ", "2) ", "3 " for the third title, "#", ">", a bullet: a list mark at the start of a
+// title.
+bool has_list_mark(std::string_view title, std::size_t number) {
+  if (title.empty()) return false;
+  if (std::string_view("-*+#>|").find(title.front()) != std::string_view::npos) return true;
+  if (title.substr(0, 3) == "\xE2\x80\xA2") return true;  // U+2022
+  std::size_t digits = 0;
+  while (digits < title.size() && std::isdigit(static_cast<unsigned char>(title[digits])) != 0) ++digits;
+  if (digits == 0 || digits == title.size()) return false;
+  const char after = title[digits];
+  return after == '.' || after == ')' || after == ':' ||
+         (after == ' ' && title.substr(0, digits) == std::to_string(number));
+}
+
+std::string fold_case(std::string_view text) {
+  std::string folded;
+  for (const char c : text) folded += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return folded;
+}
+
+bool is_too_long(std::string_view title, const PlanRules& rules) {
+  return title.size() > static_cast<std::size_t>(rules.max_bytes) || count_words(title) > rules.max_words;
+}
+
+// Words one space apart: white space must not be a way around the other rules.
+bool is_tidy(std::string_view line) {
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    if (static_cast<unsigned char>(line[i]) < 0x20) return false;
+    if (line[i] == ' ' && (i == 0 || line[i - 1] == ' ')) return false;
+  }
+  return true;
+}
+
+bool contains_title(const std::vector<std::string>& titles, std::string_view title) {
+  const std::string folded = fold_case(title);
+  return std::any_of(titles.begin(), titles.end(),
+                     [&](const std::string& other) { return fold_case(other) == folded; });
+}
+
+bool starts_with(std::string_view text, std::string_view start) {
+  return text.substr(0, start.size()) == start;
+}
+
+}  // namespace
+
+PlanText read_plan(std::string_view text, const Protocol& protocol) {
+  const PlanRules& rules = protocol.plan;
+  const std::string& close = protocol.plan_close.text;
+  const char first_of_close = close.empty() ? '\0' : close.front();
+  PlanText plan;
+  // May a line with this text stand here? How long it is decides later whether it is a title at all.
+  const auto fits = [&](std::string_view line) {
+    return is_tidy(line) && line.find(first_of_close) == std::string_view::npos &&
+           static_cast<int>(plan.titles.size()) < rules.max_items &&
+           !(rules.forbid_list_marks && has_list_mark(line, plan.titles.size() + 1));
+  };
+  // Where the opening marker does not hold the newline itself, one may follow it.
+  if (!text.empty() && text.front() == '\n') text.remove_prefix(1);
+  while (true) {
+    const bool enough = static_cast<int>(plan.titles.size()) >= rules.min_items;
+    if (starts_with(text, close)) {
+      plan.closed = true;
+      plan.valid = enough && trim(text.substr(close.size())).empty();
+      return plan;
+    }
+    const std::size_t end = text.find('\n');
+    const std::string_view line = text.substr(0, end);
+    if (end == std::string_view::npos) {  // a line that is still written
+      if (line.empty()) return plan;
+      if (enough && starts_with(close, line)) return plan;
+      plan.valid = fits(line);
+      plan.too_long = is_too_long(line, rules);
+      return plan;
+    }
+    const std::string_view title = trim(line);
+    if (title.empty() || !fits(line) || contains_title(plan.titles, title)) {
+      plan.valid = false;
+      return plan;
+    }
+    plan.too_long = plan.too_long || is_too_long(title, rules);
+    plan.titles.emplace_back(title);
+    text.remove_prefix(end + 1);
+  }
+}
+
+std::string plan_fault(const std::vector<std::string>& titles, const PlanRules& rules, int max_branches) {
+  const int n = static_cast<int>(titles.size());
+  if (n < rules.min_items)
+    return "the plan has " + std::to_string(n) + " of at least " + std::to_string(rules.min_items) +
+           " branches";
+  const int most = std::min(rules.max_items, max_branches);
+  if (n > most)
+    return "the plan has " + std::to_string(n) + " branches, at most " + std::to_string(most) +
+           " are allowed";
+  std::vector<std::string> seen;
+  for (const std::string& title : titles) {
+    if (trim(title).empty()) return "the plan has an empty title";
+    if (is_too_long(title, rules)) return "a title of the plan is too long";
+    if (contains_title(seen, title)) return "the plan repeats the title '" + title + "'";
+    seen.push_back(title);
+  }
+  return "";
+}
+
+}  // namespace aspd

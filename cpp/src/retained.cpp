@@ -1,0 +1,60 @@
+#include "retained.h"
+
+#include <algorithm>
+
+namespace aspd {
+
+void Retained::keep(Sequence sequence, Layout layout) {
+  if (capacity_ == 0 || layout.size() == 0) return;
+  entries_.push_front({std::move(sequence), std::move(layout)});
+  while (entries_.size() > capacity_) entries_.pop_back();
+}
+
+Sequence Retained::take(const Layout& prompt, std::size_t n_most, Layout& layout) {
+  auto best = entries_.end();
+  std::size_t most = 0;
+  for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
+    std::size_t n = common_prefix(entry->layout, prompt);
+    // The last token of the prompt is decoded in any case: its logits are wanted.
+    if (n > n_most) {
+      Layout limit = prompt;
+      limit.truncate(n_most);
+      n = common_prefix(entry->layout, limit);
+    }
+    if (!can_truncate_ && n < entry->layout.size()) continue;
+    if (n > most) {
+      most = n;
+      best = entry;
+    }
+  }
+  if (best == entries_.end()) return {};
+  layout = best->layout;
+  Sequence sequence;
+  if (most == layout.size()) {
+    sequence = std::move(best->sequence);
+    entries_.erase(best);
+  } else {
+    // All that comes before the first different token lies at lower positions (layout.h).
+    sequence = best->sequence.fork(layout.positions[most]);
+    layout.truncate(most);
+    entries_.splice(entries_.begin(), entries_, best);
+  }
+  return sequence;
+}
+
+bool Retained::evict() {
+  if (entries_.empty()) return false;
+  entries_.pop_back();
+  return true;
+}
+
+const Sequence* Retained::find(const Layout& layout) const {
+  for (const Entry& entry : entries_) {
+    if (entry.layout.size() == layout.size() && common_prefix(entry.layout, layout) == layout.size()) {
+      return &entry.sequence;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace aspd

@@ -1,0 +1,17 @@
+// UTF-8 as a reader must get it: whole, valid code points.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace aspd {
+
+// Number of code points in valid UTF-8.
+[[nodiscard]] std::size_t count_code_points(std::string_view text);
+// Bytes up to a code point at the end that more bytes may complete.
+[[nodiscard]] std::size_t whole_code_points(std::string_view bytes);
+// The text with every byte that is not part of a valid code point replaced by U+FFFD.
+[[nodiscard]] std::string valid_utf8(std::string_view bytes);
+
+}  // namespace aspd

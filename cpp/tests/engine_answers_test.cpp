@@ -1,0 +1,193 @@
+// What the engine answers: blocks under every join rule, steps back, stop strings, sampling.
+#include <algorithm>
+#include <limits>
+
+#include "check.h"
+#include "driver.h"
+
+using namespace aspd;
+using namespace aspd_test;
+
+namespace {
+
+std::size_t count(const std::vector<Event>& events, EventKind kind) {
+  return static_cast<std::size_t>(
+      std::count_if(events.begin(), events.end(), [&](const Event& event) { return event.kind == kind; }));
+}
+
+}  // namespace
+
+TEST(story_is_told_in_three_branches_under_every_join_rule) {
+  const auto model = tiny_model("storyteller");
+  Engine engine(model, exact());
+  REQUIRE(engine.can_join());
+  for (const JoinRule rule : kJoinRules) {
+    const std::vector<Event> events = tell(engine, story(*model, rule));
+    const Result& result = *events.back().result;
+    CHECK_EQ(result.text, std::string(kStory));
+    CHECK_EQ(fold(events), result.text);
+    CHECK_EQ(result.fallback, std::string());
+    CHECK(result.finish_reason == FinishReason::kStop);
+    REQUIRE(result.blocks.size() == 1 && result.blocks[0].branches.size() == 3);
+    CHECK_EQ(result.blocks[0].branches[1].title, std::string("b"));
+    CHECK_EQ(result.blocks[0].branches[1].span_begin, std::size_t{5});  // code points
+    CHECK_EQ(result.blocks[0].branches[1].span_end, std::size_t{11});
+    CHECK_EQ(count(events, EventKind::kFork), std::size_t{1});
+    CHECK_EQ(count(events, EventKind::kEnd), std::size_t{3});
+    CHECK_EQ(count(events, EventKind::kJoin), std::size_t{1});
+    CHECK(result.timings.lanes > result.timings.steps);
+    result.layout.validate();
+    CHECK_EMPTY(engine);
+  }
+}
+
+TEST(branches_of_one_lane_at_a_time_tell_the_same_story) {
+  const auto model = tiny_model("storyteller");
+  EngineOptions options = exact();
+  options.n_lanes = 1;
+  options.n_requests = 1;
+  Engine engine(model, options);
+  for (const JoinRule rule : kJoinRules) {
+    const auto result = answer(engine, story(*model, rule));
+    CHECK_EQ(result->text, std::string(kStory));
+    CHECK_EQ(result->timings.lanes, result->timings.steps);
+    CHECK_EMPTY(engine);
+  }
+}
+
+TEST(text_markers_give_the_same_answer_under_every_join_rule) {
+  const auto model = tiny_model("prompted");
+  Engine engine(model, exact());
+  for (const JoinRule rule : kJoinRules) {
+    for (const bool plan_always : {false, true}) {
+      Request wanted = request(*model, "Hm 1", text_protocol(rule));
+      wanted.plan_always = plan_always;
+      const std::vector<Event> events = tell(engine, std::move(wanted));
+      CHECK_EQ(fold(events),
+               std::string("**red**\nIt is w\xC3\xA1rm.\n\n**blue**\nAs cold as 1 < 2.\n\nSo."));
+      CHECK_EQ(events.back().result->text, fold(events));
+      CHECK_EMPTY(engine);
+    }
+  }
+}
+
+TEST(plan_that_breaks_the_rules_is_taken_back_and_decoded_serially) {
+  for (const char* name : {"one_title", "title_twice", "no_end"}) {
+    const auto model = tiny_model(name);
+    Engine engine(model, exact());
+    Request wanted = story(*model, JoinRule::kSum);
+    wanted.max_tokens = 60;
+    const auto result = answer(engine, std::move(wanted));
+    CHECK_EQ(result->text, std::string("S"));
+    CHECK(!result->fallback.empty());
+    CHECK(result->blocks.empty());
+    CHECK(result->timings.rewound_tokens > 0);
+    CHECK_EMPTY(engine);
+  }
+}
+
+TEST(banned_text_is_taken_back_until_another_token_is_found) {
+  const auto model = tiny_model("prompted");
+  Engine engine(model, exact());
+  Protocol protocol = text_protocol(JoinRule::kLinear);
+  protocol.banned_in_branch.push_back({"cold", -1});
+  Request wanted = request(*model, "Hm 1", protocol);
+  wanted.max_tokens = 120;
+  const std::vector<Event> events = tell(engine, std::move(wanted));
+  const Result& result = *events.back().result;
+  CHECK(result.timings.rewound_tokens > 0);
+  CHECK(result.text.find("cold") == std::string::npos);
+  CHECK_EQ(fold(events), result.text);
+  CHECK_EMPTY(engine);
+}
+
+TEST(plan_of_more_branches_than_the_caller_wants_is_decoded_serially) {
+  const auto model = tiny_model("storyteller");
+  Engine engine(model, exact());
+  Request wanted = story(*model, JoinRule::kSum);
+  wanted.max_branches = 2;
+  wanted.max_tokens = 40;
+  const auto result = answer(engine, std::move(wanted));
+  CHECK(!result->fallback.empty());
+  CHECK(result->blocks.empty());
+  CHECK_EMPTY(engine);
+}
+
+TEST(stop_string_ends_the_answer_where_it_stands_in_reading_order) {
+  const auto model = tiny_model("storyteller");
+  Engine engine(model, exact());
+  const std::string story_text = kStory;
+  for (const char* stop : {"Hm", "ne", "two", "2!", "\xC3\xA9", "So", "o."}) {
+    for (const JoinRule rule : kJoinRules) {
+      Request wanted = story(*model, rule);
+      wanted.stop = {"never", stop};
+      const std::vector<Event> events = tell(engine, std::move(wanted));
+      const Result& result = *events.back().result;
+      CHECK_EQ(result.text, story_text.substr(0, story_text.find(stop)));
+      CHECK_EQ(result.stop_match, std::string(stop));
+      CHECK(result.finish_reason == FinishReason::kStop);
+      CHECK_EQ(fold(events), result.text);
+      CHECK_EMPTY(engine);
+    }
+  }
+}
+
+TEST(answer_of_one_seed_does_not_depend_on_its_company) {
+  const auto model = tiny_model("forking");
+  Engine engine(model, exact());
+  const auto wanted = [&](std::uint64_t seed) {
+    Request result = request(*model, "So 3", control_protocol(*model, JoinRule::kSum));
+    result.sampling.temperature = 20;
+    result.sampling.seed = seed;
+    result.max_tokens = 60;
+    return result;
+  };
+  const std::string alone = answer(engine, wanted(7))->text;
+  const RequestId id = engine.submit(wanted(7));
+  for (std::uint64_t seed = 8; seed < 11; ++seed) engine.submit(wanted(seed));
+  for (const Event& event : run(engine)) {
+    if (event.kind == EventKind::kDone && event.request == id) CHECK_EQ(event.result->text, alone);
+  }
+  CHECK_EMPTY(engine);
+}
+
+TEST(grammar_and_bias_govern_what_is_sampled) {
+  const auto model = tiny_model("llama");
+  Engine engine(model, exact());
+  Request wanted = request(*model, "Hello", control_protocol(*model, JoinRule::kSum));
+  wanted.sampling.grammar = "root ::= \"yes\" | \"no\"";
+  const auto result = answer(engine, wanted);
+  CHECK(result->text == "yes" || result->text == "no");
+  CHECK(!result->fallback.empty());
+  wanted.sampling.grammar.clear();
+  wanted.protocol.reset();
+  wanted.sampling.logit_bias = {{model->tokenize("x", false).at(0), 1000.0F}};
+  wanted.max_tokens = 3;
+  CHECK_EQ(answer(engine, wanted)->text, std::string("xxx"));
+  for (Token token = 0; token < model->n_vocab(); ++token) {
+    wanted.sampling.logit_bias.emplace_back(token, -std::numeric_limits<float>::infinity());
+  }
+  CHECK_EQ(answer(engine, wanted)->text, std::string());  // nothing is allowed
+  CHECK_EMPTY(engine);
+}
+
+TEST(recurrent_and_hybrid_models_decode_serially_and_say_why) {
+  for (const char* name : {"mamba", "lfm2"}) {
+    const auto model = tiny_model(name);
+    Engine engine(model, exact());
+    CHECK(!engine.can_join());
+    Request wanted = request(*model, "Hello", control_protocol(*model, JoinRule::kSum));
+    wanted.max_tokens = 12;
+    const auto result = answer(engine, std::move(wanted));
+    CHECK_EQ(result->fallback, engine.cannot_join_reason());
+    CHECK(result->blocks.empty());
+    CHECK_EMPTY(engine);
+  }
+}
+
+TEST(sliding_window_model_joins) {
+  const auto model = tiny_model("cohere2");
+  Engine engine(model, exact());
+  CHECK_EQ(engine.cannot_join_reason(), std::string());
+  CHECK_EMPTY(engine);
+}

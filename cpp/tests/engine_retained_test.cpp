@@ -1,0 +1,160 @@
+// What stays in the cache after an answer: the next turn, saved states, and likelihoods of structured texts.
+#include <cmath>
+
+#include "check.h"
+#include "driver.h"
+
+using namespace aspd;
+using namespace aspd_test;
+
+namespace {
+
+// Prompt and answer, as a retained sequence holds them.
+Layout held(const Request& wanted, const Result& result) {
+  Layout layout = wanted.prompt;
+  layout.append(result.layout);
+  return layout;
+}
+
+// The next turn: what is held, then a few more tokens of the trunk.
+Request next_turn(const Model& model, const Layout& before, JoinRule rule) {
+  Request wanted = story(model, rule);
+  wanted.prompt = before;
+  wanted.prompt.append(trunk(model.tokenize(" and: 1", true), before.positions.back() + 1));
+  return wanted;
+}
+
+Request retained_story(const Model& model, JoinRule rule) {
+  Request wanted = story(model, rule);
+  wanted.retain = true;
+  return wanted;
+}
+
+}  // namespace
+
+TEST(next_turn_decodes_only_what_is_new_and_answers_as_without_a_cache) {
+  const auto model = tiny_model("forking");
+  Engine engine(model, exact());
+  Engine fresh(model, exact());
+  for (const JoinRule rule : kJoinRules) {
+    Request first = request(*model, "So 3", control_protocol(*model, rule));
+    first.retain = true;
+    const auto result = answer(engine, first);
+    REQUIRE(result->blocks.size() == 1);
+    const Layout before = held(first, *result);
+    CHECK_EQ(engine.cells_in_use(), before.size());
+    Request second = next_turn(*model, before, rule);
+    second.max_tokens = 40;
+    const auto cached = answer(engine, second);
+    const auto anew = answer(fresh, second);
+    CHECK_EQ(cached->timings.cached_tokens, static_cast<std::int64_t>(before.size()));
+    CHECK_EQ(anew->timings.cached_tokens, std::int64_t{0});
+    CHECK_EQ(cached->text, anew->text);
+    CHECK_EQ(cached->layout.token_ids, anew->layout.token_ids);
+    CHECK_EMPTY(engine);
+    CHECK_EMPTY(fresh);
+  }
+}
+
+TEST(turn_that_differs_in_its_end_shares_the_beginning) {
+  const auto model = tiny_model("storyteller");
+  Engine engine(model, exact());
+  Request first = request(*model, "The same beginning 1", control_protocol(*model, JoinRule::kSum));
+  first.retain = true;
+  answer(engine, first);
+  Request second = request(*model, "The same beginning, then another end");
+  second.max_tokens = 5;
+  second.retain = true;
+  CHECK(answer(engine, second)->timings.cached_tokens >= 5);
+  CHECK_EQ(answer(engine, first)->text, std::string(kStory));
+  CHECK_EMPTY(engine);
+}
+
+TEST(no_more_answers_are_retained_than_wanted) {
+  const auto model = tiny_model("storyteller");
+  EngineOptions options = exact();
+  options.n_retained = 2;
+  Engine engine(model, options);
+  for (const char* prompt : {"a 1", "b 1", "c 1", "d 1"}) {
+    Request wanted = request(*model, prompt, control_protocol(*model, JoinRule::kLongest));
+    wanted.retain = true;
+    CHECK_EQ(answer(engine, std::move(wanted))->text, std::string(kStory));
+  }
+  CHECK_EQ(engine.sequences_free(), engine.n_sequences() - 2);
+  CHECK_EMPTY(engine);
+}
+
+TEST(saved_state_of_a_joined_answer_goes_on_in_another_engine) {
+  const auto model = tiny_model("storyteller");
+  for (const JoinRule rule : kJoinRules) {
+    Engine engine(model, exact());
+    const Request first = retained_story(*model, rule);
+    const Layout before = held(first, *answer(engine, first));
+    const std::vector<std::uint8_t> state = engine.save_state(before);
+    REQUIRE(!state.empty());
+    Engine other(model, exact());
+    other.load_state(before, state);
+    CHECK_EQ(other.cells_in_use(), before.size());
+    const auto restored = answer(other, next_turn(*model, before, rule));
+    const auto straight = answer(engine, next_turn(*model, before, rule));
+    CHECK_EQ(restored->timings.cached_tokens, static_cast<std::int64_t>(before.size()));
+    CHECK_EQ(restored->text, straight->text);
+    CHECK_EMPTY(engine);
+    CHECK_EMPTY(other);
+  }
+}
+
+TEST(state_that_does_not_fit_is_refused_and_leaves_nothing_behind) {
+  const auto model = tiny_model("storyteller");
+  Engine engine(model, exact());
+  const Request first = retained_story(*model, JoinRule::kSum);
+  const Layout before = held(first, *answer(engine, first));
+  std::vector<std::uint8_t> state = engine.save_state(before);
+  CHECK(engine.save_state(trunk({1, 2, 3})).empty());
+  engine.clear_retained();
+  CHECK_THROWS(engine.load_state(trunk({1, 2, 3}), state), Error);
+  CHECK_THROWS(engine.load_state(before, {}), Error);
+  CHECK_THROWS(engine.load_state(trunk(std::vector<Token>(513, 32)), state), ContextFullError);
+  CHECK_THROWS(engine.load_state(Layout(), state), std::invalid_argument);
+  CHECK_EQ(engine.cells_in_use(), std::size_t{0});
+  for (std::size_t n = 1; n < state.size(); n += 1 + state.size() / 20) {
+    const auto cut = static_cast<std::ptrdiff_t>(state.size() - n);
+    CHECK_THROWS(engine.load_state(before, {state.begin(), state.begin() + cut}), Error);
+    CHECK_EQ(engine.cells_in_use(), std::size_t{0});
+  }
+  CHECK_EQ(answer(engine, story(*model, JoinRule::kSum))->text, std::string(kStory));
+  CHECK_EMPTY(engine);
+}
+
+TEST(score_is_the_log_softmax_of_the_logits) {
+  const auto model = tiny_model("llama");
+  Engine engine(model, exact());
+  const Layout layout = trunk(model->tokenize("The winter is in the hall", true));
+  const std::vector<float> scores = engine.score(layout);
+  const std::vector<float> logits = engine.logits(layout);
+  const auto n_vocab = static_cast<std::size_t>(model->n_vocab());
+  REQUIRE(scores.size() == layout.size() && logits.size() == layout.size() * n_vocab);
+  for (std::size_t i = 1; i < layout.size(); ++i) {
+    double sum = 0;
+    for (std::size_t j = 0; j < n_vocab; ++j)
+      sum += std::exp(static_cast<double>(logits[(i - 1) * n_vocab + j]));
+    const double logit = logits[(i - 1) * n_vocab + static_cast<std::size_t>(layout.token_ids[i])];
+    CHECK(std::abs(logit - std::log(sum) - static_cast<double>(scores[i])) < 1e-4);
+  }
+  CHECK_EMPTY(engine);
+}
+
+TEST(joined_answer_is_scored_as_it_was_decoded) {
+  const auto model = tiny_model("forking");
+  Engine engine(model, exact());
+  for (const JoinRule rule : {JoinRule::kSum, JoinRule::kLongest}) {
+    const Request first = request(*model, "So 4", control_protocol(*model, rule));
+    const auto result = answer(engine, first);
+    REQUIRE(result->blocks.size() == 1);
+    const Layout before = held(first, *result);
+    const std::vector<float> scores = engine.score(before);
+    CHECK_EQ(scores.size(), before.size());
+    for (const float score : scores) CHECK(score <= 0 && score > -100);
+    CHECK_EMPTY(engine);
+  }
+}

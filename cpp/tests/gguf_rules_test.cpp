@@ -1,0 +1,196 @@
+// The strict reader: what the metadata of a model and its vocabulary must say.
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gguf_file.h"
+
+using namespace aspd_test;
+
+TEST(gguf_vocabulary_arrays_have_one_length) {
+  const auto with = [] { return TestFile().vocabulary("llama", {"a", "b", "c"}); };
+  CHECK_EQ(complaint(with().i32s("tokenizer.ggml.token_type", {1, 1, 1})), "");
+  CHECK(says(complaint(with().i32s("tokenizer.ggml.token_type", {1, 1})), "2 entries"));
+  CHECK(says(complaint(with().i32s("tokenizer.ggml.scores", {1, 1, 1, 1})), "4 entries"));
+  CHECK(says(complaint(TestFile().vocabulary("llama", {})), "no tokens"));
+  CHECK(says(complaint(TestFile().i32s("tokenizer.ggml.tokens", {1})), "array of texts"));
+  CHECK(says(complaint(with().i32s("tokenizer.ggml.merges", {1})), "array of texts"));
+  CHECK(says(complaint(with().texts("tokenizer.ggml.scores", {"1", "2", "3"})), "array of numbers"));
+  CHECK(says(complaint(with().u32("tokenizer.ggml.merges", 1)), "array of texts"));
+}
+
+TEST(gguf_tokens_are_different) {
+  CHECK(says(complaint(TestFile().vocabulary("gpt2", {"a", "b", "a"})), "tokens 0 and 2"));
+  // llama.cpp ends a text at its first zero byte and gives names to empty ones
+  const std::string cut("a\0x", 3);
+  CHECK(says(complaint(TestFile().vocabulary("gpt2", {"a", "b", cut})), "tokens 0 and 2"));
+  CHECK(says(complaint(TestFile().vocabulary("gpt2", {"[EMPTY_1]", ""})), "tokens 0 and 1"));
+  CHECK_EQ(complaint(TestFile().vocabulary("gpt2", {"", "", "a"})), "");
+}
+
+TEST(gguf_tokens_are_not_long) {
+  CHECK_EQ(complaint(TestFile().vocabulary("gpt2", {std::string(4096, 'x')})), "");
+  CHECK(says(complaint(TestFile().vocabulary("gpt2", {std::string(4097, 'x')})), "4097"));
+  std::vector<std::string> tokens;
+  for (int i = 0; i < 40; ++i) tokens.push_back(std::to_string(i) + std::string(4000, 'x'));
+  CHECK(says(complaint(TestFile().vocabulary("gpt2", tokens)), "too long"));
+}
+
+TEST(gguf_special_tokens_are_in_the_vocabulary) {
+  for (const char* name : {"bos", "eos", "eot", "eom"}) {
+    const std::string key = "tokenizer.ggml." + std::string(name) + "_token_id";
+    CHECK_EQ(complaint(TestFile().vocabulary("gpt2", {"a", "b"}).u32(key, 1)), "");
+    CHECK(says(complaint(TestFile().vocabulary("gpt2", {"a", "b"}).u32(key, 2)), "names token 2"));
+    CHECK_EQ(complaint(TestFile().vocabulary("gpt2", {"a", "b"}).u32(key, 0xFFFFFFFF)), "");  // none
+  }
+  // llama.cpp ignores these
+  CHECK_EQ(complaint(TestFile().vocabulary("gpt2", {"a"}).u32("tokenizer.ggml.padding_token_id", 9)), "");
+}
+
+TEST(gguf_vocabulary_of_each_kind_obeys_its_own_rule) {
+  TestFile word_piece;
+  word_piece.vocabulary("bert", {"a", "b"}).i32s("tokenizer.ggml.token_type", {1, 6});
+  CHECK(says(complaint(word_piece), "WordPiece"));
+  CHECK_EQ(complaint(TestFile().vocabulary("rwkv", {"a", "ab", "\\n", "\\n\\n", "\\x00", "\\x00b"})), "");
+  CHECK(says(complaint(TestFile().vocabulary("rwkv", {"a", "ba"})), "RWKV"));
+  CHECK(says(complaint(TestFile().vocabulary("rwkv", {"\\n\\n"})), "RWKV"));
+  CHECK(says(complaint(TestFile().vocabulary("rwkv", {"\\", "\\\\a"})), "RWKV"));
+  TestFile spaces;
+  spaces.vocabulary("gpt2", {"a"}).text("tokenizer.ggml.pre", "whitespace");
+  CHECK(says(complaint(spaces), "whitespace"));
+}
+
+namespace {
+
+// The file of an architecture with these numbers; its one tensor has 32 rows.
+std::string complaint_about(const std::string& architecture,
+                            const std::vector<std::pair<std::string, double>>& numbers) {
+  TestFile file;
+  file.keys.clear();
+  file.text("general.architecture", architecture);
+  for (const auto& [name, value] : numbers) {
+    const std::string key = architecture + "." + name;
+    if (says(name, "epsilon") || says(name, "scale")) {
+      file.f32(key, static_cast<float>(value));
+    } else {
+      file.u32(key, static_cast<std::uint32_t>(value));
+    }
+  }
+  return complaint(file);
+}
+
+}  // namespace
+
+TEST(gguf_sizes_are_in_range) {
+  for (const double n : {0.0, 513.0, 4294967295.0})
+    CHECK(says(complaint_about("x", {{"block_count", n}}), "block_count"));
+  CHECK(says(complaint_about("x", {{"context_length", 0}}), "context_length"));
+  CHECK(says(complaint_about("x", {{"embedding_length", 0}}), "embedding_length"));
+  CHECK(says(complaint_about("x", {{"embedding_length", 4e9}}), "embedding_length"));
+  CHECK(says(complaint_about("x", {{"vocab_size", 4e9}}), "vocab_size"));
+  CHECK(
+      says(complaint_about("x", {{"block_count", 2}, {"nextn_predict_layers", 3}}), "nextn_predict_layers"));
+  CHECK(says(complaint_about("x", {{"attention.sliding_window", 4e9}}), "sliding_window"));
+  CHECK_EQ(complaint_about("x", {{"block_count", 512}, {"context_length", 1048576}}), "");
+}
+
+TEST(gguf_epsilons_are_not_negative) {
+  const std::string name = "attention.layer_norm_rms_epsilon";
+  for (const double eps :
+       {-1e-5, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    CHECK(says(complaint_about("x", {{name, eps}}), name));
+  }
+  CHECK_EQ(complaint_about("x", {{name, 1e-5}}), "");
+}
+
+TEST(gguf_heads_divide_the_embedding_and_each_other) {
+  CHECK(says(complaint_about("x", {{"attention.head_count", 0}}), "head_count"));
+  CHECK_EQ(complaint_about("mamba", {{"attention.head_count", 0}}), "");
+  CHECK(says(complaint_about("x", {{"embedding_length", 32}, {"attention.head_count", 5}}),
+             "multiple of the 5"));
+  CHECK(says(complaint_about("x", {{"attention.head_count", 8}, {"attention.head_count_kv", 3}}),
+             "multiple of the 3"));
+  CHECK(says(complaint_about("x", {{"attention.key_length", 0}}), "key_length"));
+}
+
+TEST(gguf_heads_fit_the_tensors) {
+  // 32 rows: 4 heads of 8
+  CHECK_EQ(complaint_about("qwen2", {{"embedding_length", 32}, {"attention.head_count", 4}}), "");
+  CHECK(says(complaint_about("qwen2", {{"embedding_length", 64}, {"attention.head_count", 4}}), "32 rows"));
+  const std::vector<std::pair<std::string, double>> good = {{"embedding_length", 32},
+                                                            {"attention.head_count", 4},
+                                                            {"attention.key_length", 8},
+                                                            {"attention.value_length", 8}};
+  const auto with = [&](const std::string& name, double value) {
+    std::vector<std::pair<std::string, double>> numbers = good;
+    for (auto& [key, old] : numbers) {
+      if (key == name) old = value;
+    }
+    if (numbers == good) numbers.emplace_back(name, value);
+    return complaint_about("qwen2", numbers);
+  };
+  CHECK_EQ(with("rope.dimension_count", 8), "");
+  CHECK(says(with("rope.dimension_count", 4), "size of a key"));
+  CHECK(says(with("attention.value_length", 16), "size of a key"));
+  CHECK(says(with("attention.key_length_swa", 16), "size of a key"));
+  CHECK(says(with("attention.head_count", 8), "32 rows"));
+}
+
+TEST(gguf_rotations_are_even_and_within_a_key) {
+  const auto with = [](double n_rot) {
+    return complaint_about("x", {{"attention.head_count", 2},
+                                 {"attention.key_length", 16},
+                                 {"attention.value_length", 16},
+                                 {"rope.dimension_count", n_rot}});
+  };
+  CHECK_EQ(with(8), "");
+  CHECK(says(with(7), "even"));
+  CHECK(says(with(18), "from 0 to 16"));
+  CHECK(says(complaint_about("gemma3", {{"attention.head_count", 2},
+                                        {"attention.key_length", 16},
+                                        {"attention.value_length", 16},
+                                        {"rope.dimension_count", 0}}),
+             "from 2 to 16"));
+  TestFile scaled;
+  scaled.text("llama.rope.scaling.type", "cubic");
+  CHECK(says(complaint(scaled), "cubic"));
+}
+
+TEST(gguf_experts_are_consistent) {
+  const auto with = [](double count, double used, double groups = 0, double used_groups = 0) {
+    return complaint_about("x", {{"expert_count", count},
+                                 {"expert_used_count", used},
+                                 {"expert_group_count", groups},
+                                 {"expert_group_used_count", used_groups}});
+  };
+  CHECK_EQ(with(0, 0), "");
+  CHECK_EQ(with(8, 2, 4, 2), "");
+  CHECK(says(with(2000, 2), "expert_count"));
+  CHECK(says(with(8, 9), "expert_used_count"));
+  CHECK(says(with(8, 0), "expert_used_count"));
+  CHECK(says(with(8, 2, 3, 1), "divisor"));
+  CHECK(says(with(8, 2, 4, 4), "fewer than the groups"));
+  CHECK(says(with(8, 2, 8, 1), "expert_group_count"));
+  CHECK(says(complaint_about("x", {{"expert_gating_func", 9}}), "expert_gating_func"));
+  CHECK(says(complaint_about("hunyuan_vl", {{"expert_group_count", 1}}), "expert_group_count"));
+}
+
+TEST(gguf_divisors_of_recurrent_models_are_not_zero) {
+  CHECK(says(complaint_about("rwkv6", {{"wkv.head_size", 0}}), "wkv.head_size"));
+  CHECK(says(complaint_about("qwen35", {{"full_attention_interval", 0}}), "full_attention_interval"));
+  CHECK_EQ(complaint_about("llama", {{"wkv.head_size", 0}, {"ssm.inner_size", 0}}), "");  // not used there
+}
+
+TEST(gguf_linear_attention_has_heads_of_one_size) {
+  const auto with = [](double inner, double groups) {
+    return complaint_about("qwen35", {{"ssm.time_step_rank", 4},
+                                      {"ssm.state_size", 8},
+                                      {"ssm.inner_size", inner},
+                                      {"ssm.group_count", groups}});
+  };
+  CHECK_EQ(with(32, 2), "");
+  CHECK(says(with(64, 2), "ssm.inner_size"));
+  CHECK(says(with(32, 3), "ssm.group_count"));
+  CHECK(says(with(32, 0), "ssm.group_count"));
+}

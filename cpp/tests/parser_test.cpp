@@ -1,0 +1,255 @@
+#include "aspd/parser.h"
+
+#include "check.h"
+
+using namespace aspd;
+
+namespace {
+
+enum : Token { kTitle = 1, kTitleEnd, kPara, kParaEnd, kBranch, kBranchEnd, kWord = 100 };
+
+Protocol control() {
+  Protocol p;
+  p.name = "aspd";
+  p.item_open = {"title", kTitle};
+  p.item_close = {"/title", kTitleEnd};
+  p.plan_close = {"para", kPara};
+  p.branch_close = {"/branch", kBranchEnd};
+  p.banned_after_join = {{"title", kTitle}};
+  p.banned_in_branch = {{"title", kTitle}};
+  p.plan.forbid_list_marks = false;
+  return p;
+}
+
+Protocol text() {
+  Protocol p;
+  p.name = "prompted";
+  p.text_markers = true;
+  p.plan_open = {"<plan>"};
+  p.plan_close = {"</plan>"};
+  p.branch_close = {"</part>"};
+  p.banned_in_trunk = {{"</part>"}, {"<part"}};
+  p.banned_in_branch = {{"<plan>"}};
+  p.max_blocks = 1;
+  return p;
+}
+
+// Feeds pieces with ids from 100 on; returns the last outcome, all released text in `shown`.
+Outcome feed(Parser& parser, const std::vector<std::string>& pieces, std::string& shown) {
+  Outcome last;
+  Token id = kWord;
+  for (const std::string& piece : pieces) {
+    last = parser.accept(id++, piece);
+    shown += last.text;
+  }
+  return last;
+}
+
+Outcome plan_of(Parser& parser, const std::vector<std::string>& titles) {
+  for (const std::string& title : titles) {
+    parser.accept(kTitle, "");
+    parser.accept(kWord, title);
+    parser.accept(kTitleEnd, "");
+  }
+  return parser.accept(kPara, "");
+}
+
+}  // namespace
+
+TEST(control_plan_forks_with_its_titles) {
+  const Protocol protocol = control();
+  Parser parser(&protocol, Parser::State::kTrunk, 16);
+  CHECK_EQ(parser.accept(kWord, "Hello").text, std::string("Hello"));
+  const Outcome outcome = plan_of(parser, {" One ", "Two"});
+  CHECK(outcome.action == Action::kFork);
+  CHECK_EQ(outcome.titles.size(), std::size_t{2});
+  CHECK_EQ(outcome.titles[0], std::string("One"));
+  CHECK_EQ(outcome.n_markup, std::size_t{7});
+}
+
+TEST(control_plan_of_one_is_rewound_to_its_first_token) {
+  const Protocol protocol = control();
+  Parser parser(&protocol, Parser::State::kTrunk, 16);
+  const Outcome outcome = plan_of(parser, {"One"});
+  CHECK(outcome.action == Action::kRewind);
+  CHECK_EQ(outcome.n_rewind, std::size_t{4});
+  CHECK_EQ(outcome.ban, Token{kTitle});
+  CHECK(!outcome.fallback.empty());
+  CHECK(parser.banned() == std::vector<Token>{kTitle});
+}
+
+TEST(control_plan_with_a_repeated_title_is_rewound) {
+  const Protocol protocol = control();
+  Parser parser(&protocol, Parser::State::kTrunk, 16);
+  CHECK(plan_of(parser, {"One", "one"}).action == Action::kRewind);
+}
+
+TEST(control_plan_above_the_caller_s_limit_is_rewound) {
+  const Protocol protocol = control();
+  Parser parser(&protocol, Parser::State::kTrunk, 2);
+  plan_of(parser, {"One", "Two"});
+  parser.after_join(1);
+  parser.accept(kWord, "x");
+  for (const char* title : {"One", "Two"}) {
+    parser.accept(kTitle, "");
+    parser.accept(kWord, title);
+    CHECK(parser.accept(kTitleEnd, "").action == Action::kNone);
+  }
+  parser.accept(kTitle, "");
+  parser.accept(kWord, "Three");
+  CHECK(parser.accept(kTitleEnd, "").action == Action::kRewind);
+}
+
+TEST(control_plan_with_text_between_titles_is_rewound) {
+  const Protocol protocol = control();
+  Parser parser(&protocol, Parser::State::kTrunk, 16);
+  parser.accept(kTitle, "");
+  parser.accept(kWord, "One");
+  parser.accept(kTitleEnd, "");
+  CHECK(parser.accept(kWord, "and").action == Action::kRewind);
+}
+
+TEST(ban_after_a_join_holds_for_one_token) {
+  const Protocol protocol = control();
+  Parser parser(&protocol, Parser::State::kTrunk, 16);
+  plan_of(parser, {"One", "Two"});
+  parser.after_join(1);
+  CHECK(parser.banned() == std::vector<Token>{kTitle});
+  parser.accept(kWord, "x");
+  CHECK(parser.banned().empty());
+}
+
+TEST(plans_are_banned_after_the_last_block) {
+  Protocol protocol = control();
+  protocol.max_blocks = 1;
+  protocol.banned_after_join.clear();
+  Parser parser(&protocol, Parser::State::kTrunk, 16);
+  plan_of(parser, {"One", "Two"});
+  parser.after_join(1);
+  parser.accept(kWord, "x");
+  CHECK(parser.banned() == std::vector<Token>{kTitle});
+}
+
+TEST(branch_ends_at_its_marker_without_showing_it) {
+  const Protocol protocol = control();
+  Parser parser(&protocol, Parser::State::kBranch, 16);
+  CHECK_EQ(parser.accept(kWord, " body").text, std::string(" body"));
+  const Outcome outcome = parser.accept(kBranchEnd, "");
+  CHECK(outcome.action == Action::kBranchEnd);
+  CHECK(outcome.text.empty());
+}
+
+TEST(text_plan_forks_whatever_the_token_borders) {
+  for (const std::size_t width : {1U, 2U, 3U, 5U, 8U, 100U}) {
+    const Protocol protocol = text();
+    Parser parser(&protocol, Parser::State::kTrunk, 16);
+    const std::string all = "Sure:\n<plan>\nFirst thing\nSecond thing\n</plan>";
+    std::vector<std::string> pieces;
+    for (std::size_t at = 0; at < all.size(); at += width) pieces.push_back(all.substr(at, width));
+    std::string shown;
+    const Outcome outcome = feed(parser, pieces, shown);
+    CHECK(outcome.action == Action::kFork);
+    CHECK_EQ(outcome.titles.size(), std::size_t{2});
+    CHECK_EQ(shown, std::string("Sure:\n"));
+  }
+}
+
+TEST(text_that_only_begins_like_a_marker_is_shown) {
+  const Protocol protocol = text();
+  Parser parser(&protocol, Parser::State::kTrunk, 16);
+  std::string shown;
+  feed(parser, {"a <pl", "ant> <", "p"}, shown);
+  CHECK_EQ(shown, std::string("a <pl"));  // whole tokens only: a step back may have to take one
+  CHECK_EQ(shown + parser.flush(), std::string("a <plant> <p"));
+}
+
+TEST(banned_text_steps_back_to_the_token_in_which_it_began) {
+  const Protocol protocol = text();
+  Parser parser(&protocol, Parser::State::kTrunk, 16);
+  std::string shown;
+  const Outcome outcome = feed(parser, {"ok ", "x <", "/pa", "rt>"}, shown);
+  CHECK(outcome.action == Action::kRewind);
+  CHECK_EQ(outcome.n_rewind, std::size_t{3});
+  CHECK_EQ(outcome.ban, Token{kWord + 1});
+  CHECK_EQ(shown, std::string("ok "));
+}
+
+TEST(text_plan_allows_only_what_follows_the_rules) {
+  const Protocol protocol = text();
+  Parser parser(&protocol, Parser::State::kTrunk, 16);
+  std::string shown;
+  feed(parser, {"<plan>", "\n"}, shown);
+  CHECK(parser.restricts());
+  for (const char* fine : {"Eat", "2024 trends", "</"})
+    CHECK_EQ(parser.allows(fine), std::string(fine) != "</");
+  for (const char* bad : {"- a", "* a", "1. a", "2) a", "# a", "", "\n", " a", "a<b", "\xE2\x80\xA2 a"})
+    CHECK(!parser.allows(bad));
+  CHECK(!parser.allows("Eat  well"));
+  CHECK(!parser.allows("Eat\twell"));
+  CHECK(!parser.allows("1 Eat"));
+  CHECK(parser.allows("2 meals"));
+  parser.accept(kWord, "Eat\n");
+  CHECK(!parser.allows("eat\n"));
+  CHECK(!parser.allows("</plan>"));
+  parser.accept(kWord, "Sleep\n");
+  CHECK(parser.allows("</plan>"));
+  CHECK(parser.allows("</pl"));
+  for (int i = 0; i < 6; ++i) parser.accept(kWord, "Title " + std::to_string(i) + "\n");
+  CHECK(!parser.allows("Ninth"));
+  CHECK(parser.allows("</plan>\n"));
+}
+
+TEST(prose_in_a_plan_turns_it_serial) {
+  const Protocol protocol = text();
+  Parser parser(&protocol, Parser::State::kTrunk, 16);
+  std::string shown;
+  feed(parser, {"<plan>", "\n", "one two three four five six seven eight nine ten"}, shown);
+  CHECK(parser.state() == Parser::State::kPlan);
+  const Outcome outcome = parser.accept(kWord, " eleven");
+  CHECK(outcome.action == Action::kRewind);
+  CHECK_EQ(outcome.n_rewind, std::size_t{4});
+  CHECK(!outcome.fallback.empty());
+}
+
+// Random tokens with steps back obeyed: whatever comes, no marker is ever shown.
+TEST(no_marker_is_shown_whatever_is_written) {
+  const std::vector<std::string> pieces = {"<",   "p",      "part", "<part", "\n<",   "/",   "</",     "plan",
+                                           ">",   "<plan>", " ",    "ab",    "<p",    "art", "</part", ">\n<",
+                                           ">\n", "lan>",   "pa",   "rt",    "t=\">", "x <"};
+  Protocol protocol = text();
+  protocol.banned_in_trunk = {{"</plan>"}, {"<part"}, {"</part>"}};
+  protocol.banned_in_branch = {{"<plan>"}, {"</plan>"}, {"<part"}};
+  std::uint64_t state = 1;
+  const auto draw = [&] {
+    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+    return static_cast<std::size_t>(state >> 33U) % pieces.size();
+  };
+  for (int run = 0; run < 20000; ++run) {
+    const bool branch = run % 2 == 1;
+    Parser parser(&protocol, branch ? Parser::State::kBranch : Parser::State::kTrunk, 16);
+    if (!branch) parser.after_join(1);
+    std::string shown;
+    for (int i = 0; i < 30; ++i) {
+      const std::size_t k = draw();
+      const Outcome outcome = parser.accept(static_cast<Token>(k), pieces[k]);
+      shown += outcome.text;
+      if (outcome.action == Action::kBranchEnd) break;
+    }
+    shown += parser.flush();
+    for (const char* marker : {"<plan>", "</plan>", "<part", "</part>"}) {
+      CHECK(shown.find(marker) == std::string::npos);
+    }
+  }
+}
+
+TEST(branch_marker_inside_a_token_shows_what_comes_before_it) {
+  const Protocol protocol = text();
+  Parser parser(&protocol, Parser::State::kBranch, 16);
+  std::string shown;
+  const Outcome outcome = feed(parser, {"Done", ".\n</", "part", ">\n"}, shown);
+  CHECK(outcome.action == Action::kBranchEnd);
+  CHECK_EQ(shown, std::string("Done.\n"));
+  CHECK_EQ(outcome.n_markup, std::size_t{3});
+}
+
+TEST(fill_replaces_number_and_title) { CHECK_EQ(fill("{n}. {title}:", "{n}", 3), std::string("3. {n}:")); }

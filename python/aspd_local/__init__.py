@@ -1,0 +1,50 @@
+"""Adaptive Serial-Parallel Decoding (arXiv 2508.08895) for GGUF models on one's own machine.
+
+>>> from aspd_local import Model
+>>> with Model("smollm2-135m") as model:          # doctest: +SKIP
+...     print(model.chat("Name three rivers."))
+"""
+
+from __future__ import annotations
+
+from aspd_local.errors import (
+    AspdError,
+    CancelledError,
+    ContextFullError,
+    DecodeError,
+    DownloadError,
+    EngineBusyError,
+    ModelError,
+    ProtocolError,
+)
+from aspd_local.events import Done, End, Event, Fork, Join, ReadingOrder, Text, fold
+from aspd_local.model import Model
+from aspd_local.results import Answer, Block, Branch, Timings, Usage
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Answer",
+    "AspdError",
+    "Block",
+    "Branch",
+    "CancelledError",
+    "ContextFullError",
+    "DecodeError",
+    "Done",
+    "DownloadError",
+    "End",
+    "EngineBusyError",
+    "Event",
+    "Fork",
+    "Join",
+    "Model",
+    "ModelError",
+    "ProtocolError",
+    "ReadingOrder",
+    "Text",
+    "Timings",
+    "Usage",
+    "__version__",
+    "fold",
+]

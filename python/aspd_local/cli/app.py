@@ -1,0 +1,54 @@
+"""`aspd`: the commands and where they are. The work is done in the modules that bear their names."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Annotated
+
+import typer
+
+from aspd_local.cli import models
+from aspd_local.cli.chat import chat
+from aspd_local.cli.demo import demo
+from aspd_local.cli.run import run
+
+app = typer.Typer(
+    name="aspd",
+    help="Adaptive serial-parallel decoding of GGUF models on this machine.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run)
+app.command("chat")(chat)
+app.command("demo")(demo)
+app.add_typer(models.app, name="models")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from aspd_local import __version__
+
+        typer.echo(f"aspd-local {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and leave.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Adaptive serial-parallel decoding of GGUF models on this machine."""
+
+
+def main() -> None:
+    """The entry point. A character that a stream cannot hold is replaced: no answer fails for that."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    app()

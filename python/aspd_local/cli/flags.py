@@ -1,0 +1,197 @@
+"""The options that several commands share: each is declared once, as a field of a dataclass."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from aspd_local.options import Options
+from aspd_local.sources import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from aspd_local.typing import AnswerOptions, EngineSettings
+
+_MODEL = "Model"
+_HOW = "Parallel decoding"
+_SAMPLING = "Sampling"
+
+
+class Plan(str, Enum):
+    """Who opens a plan."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+
+
+def _option(*names: str, help: str, panel: str, **more: Any) -> Any:  # noqa: A002
+    return typer.Option(*names, help=help, rich_help_panel=panel, **more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFlags:
+    """Which model, and how it is loaded."""
+
+    model: Annotated[
+        str,
+        _option(
+            "--model",
+            "-m",
+            metavar="NAME|PATH",
+            help="A GGUF file, hf:owner/repo:Q4_K_M, or a name of `aspd models list`.",
+            panel=_MODEL,
+        ),
+    ] = DEFAULT_MODEL
+    n_ctx: Annotated[
+        int,
+        _option(
+            "--n-ctx",
+            metavar="CELLS",
+            help="Room for prompt and answer, all branches together.",
+            panel=_MODEL,
+            min=0,
+            show_default="as trained, at most 8192",
+        ),
+    ] = 0
+    threads: Annotated[
+        int, _option("--threads", help="Threads.", panel=_MODEL, min=0, show_default="physical cores")
+    ] = 0
+    gpu_layers: Annotated[
+        int,
+        _option("--gpu-layers", help="Layers on the GPU, if there is one.", panel=_MODEL, show_default="all"),
+    ] = -1
+    verbose: Annotated[
+        bool, _option("--verbose", "-v", help="Show llama.cpp's log and the timings.", panel=_MODEL)
+    ] = False
+
+    def settings(self) -> EngineSettings:
+        """As keyword arguments of Model."""
+        return {"n_ctx": self.n_ctx, "n_threads": self.threads, "n_threads_batch": self.threads}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerFlags:
+    """How to answer."""
+
+    serial: Annotated[bool, _option("--serial", help="Never fork.", panel=_HOW)] = False
+    protocol: Annotated[
+        str | None,
+        _option(
+            "--protocol", metavar="NAME", help="Force a protocol.", panel=_HOW, show_default="fits the model"
+        ),
+    ] = None
+    plan: Annotated[
+        Plan, _option("--plan", help="auto: the model decides whether it forks; always: it must.", panel=_HOW)
+    ] = Plan.AUTO
+    system: Annotated[
+        str | None, _option("--system", metavar="TEXT", help="System message.", panel=_SAMPLING)
+    ] = None
+    max_tokens: Annotated[
+        int | None,
+        _option(
+            "--max-tokens",
+            help="Most tokens of the answer, branches included.",
+            panel=_SAMPLING,
+            min=1,
+            show_default="until the context is full",
+        ),
+    ] = None
+    temperature: Annotated[
+        float, _option("--temperature", help="0 takes the most likely token.", panel=_SAMPLING)
+    ] = Options.temperature
+    top_k: Annotated[int, _option("--top-k", help="0: off.", panel=_SAMPLING)] = Options.top_k
+    top_p: Annotated[float, _option("--top-p", help="1: off.", panel=_SAMPLING)] = Options.top_p
+    min_p: Annotated[float, _option("--min-p", help="0: off.", panel=_SAMPLING)] = Options.min_p
+    repeat_penalty: Annotated[float, _option("--repeat-penalty", help="1: off.", panel=_SAMPLING)] = (
+        Options.repeat_penalty
+    )
+    presence_penalty: Annotated[float, _option("--presence-penalty", help="-2 to 2.", panel=_SAMPLING)] = (
+        Options.presence_penalty
+    )
+    frequency_penalty: Annotated[float, _option("--frequency-penalty", help="-2 to 2.", panel=_SAMPLING)] = (
+        Options.frequency_penalty
+    )
+    seed: Annotated[
+        int | None,
+        _option(
+            "--seed", help="The same seed gives the same answer.", panel=_SAMPLING, show_default="random"
+        ),
+    ] = None
+    stop: Annotated[
+        list[str] | None,
+        _option("--stop", metavar="TEXT", help="Ends the answer; may be given again.", panel=_SAMPLING),
+    ] = None
+    grammar: Annotated[
+        Path | None,
+        _option(
+            "--grammar",
+            metavar="FILE",
+            help="GBNF grammar; the answer is then serial.",
+            panel=_SAMPLING,
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None
+
+    def parallel(self) -> str:
+        """As Options.parallel. Raises ValueError if the flags contradict each other."""
+        if self.serial and (self.protocol is not None or self.plan is Plan.ALWAYS):
+            raise ValueError("--serial goes with neither --protocol nor --plan always")
+        return "off" if self.serial else self.protocol or Options.parallel
+
+    def options(self) -> AnswerOptions:
+        """As keyword arguments of Model.stream. Raises ValueError for a grammar that is no text."""
+        return {
+            "parallel": self.parallel(),
+            "plan": "always" if self.plan is Plan.ALWAYS else "auto",
+            "max_tokens": self.max_tokens,
+            "temperature": self.temperature,
+            "top_k": self.top_k,
+            "top_p": self.top_p,
+            "min_p": self.min_p,
+            "repeat_penalty": self.repeat_penalty,
+            "presence_penalty": self.presence_penalty,
+            "frequency_penalty": self.frequency_penalty,
+            "seed": self.seed,
+            "stop": self.stop or (),
+            "grammar": None if self.grammar is None else self.grammar.read_text(encoding="utf-8"),
+        }
+
+
+def spread(function: Callable[..., None]) -> Callable[..., None]:
+    """The function as typer wants it: each parameter that is a dataclass becomes its fields."""
+    groups: dict[str, Any] = {}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(function).parameters.items():
+        hint: Any = get_type_hints(function, include_extras=True)[name]
+        if is_dataclass(hint):
+            groups[name] = hint
+            parameters += _parameters(hint)
+        else:
+            parameters.append(parameter.replace(annotation=hint, kind=inspect.Parameter.KEYWORD_ONLY))
+
+    @functools.wraps(function)
+    def spread_out(**given: Any) -> None:
+        for name, group in groups.items():
+            given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
+        function(**given)
+
+    spread_out.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    spread_out.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return spread_out
+
+
+def _parameters(group: Any) -> list[inspect.Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    return [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+        )
+        for field in fields(group)
+    ]

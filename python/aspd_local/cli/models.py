@@ -1,0 +1,183 @@
+"""`aspd models`: what models there are, and fetching, finding and checking them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aspd_local import sources
+from aspd_local.errors import AspdError, OfflineError
+
+if TYPE_CHECKING:
+    from aspd_local.sources.inventory import Entry
+
+app = typer.Typer(
+    name="models",
+    help="List, fetch, find and check model files.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="A name from the list, hf:owner/repo:Q4_K_M, hf:owner/repo/file.gguf, or a path."
+    ),
+]
+
+
+def store() -> sources.Store:
+    """The user's cache; ASPD_CACHE_DIR moves it."""
+    folder = os.environ.get("ASPD_CACHE_DIR")
+    return sources.Store(Path(folder).expanduser() if folder else None)
+
+
+@app.command("list")
+def list_models(
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
+) -> None:
+    """Show the models known by name and the model files on this machine."""
+    from aspd_local.sources.inventory import inventory
+
+    with errors_in_one_line():
+        try:
+            from aspd_local.sources.hub import Hub
+        except ImportError:
+            hub = None
+        else:
+            hub = Hub()
+        entries = inventory(store(), hub)
+    if as_json:
+        typer.echo(json.dumps([_as_dict(entry) for entry in entries], indent=2))
+    else:
+        _print_table(entries)
+
+
+@app.command()
+def pull(name: Name) -> None:
+    """Fetch a model if it is not here, and print its path. Goes on where an earlier fetch stopped."""
+    try:
+        with errors_in_one_line(), progress_bar() as progress:
+            path = sources.pull(name, progress=progress, store=store())
+    except KeyboardInterrupt:
+        typer.echo("aspd: interrupted; the same command goes on from here", err=True)
+        raise
+    typer.echo(path)
+
+
+@app.command("path")
+def print_path(name: Name) -> None:
+    """Print the path of a model that is on this machine; exit 1 if it is not. Fetches nothing."""
+    with errors_in_one_line():
+        path = sources.locate(name, store=store())
+        if path is None:
+            raise OfflineError(name, f"not on this machine; `aspd models pull {name}` fetches it")
+    typer.echo(path)
+
+
+@app.command()
+def verify(name: Name) -> None:
+    """Read a model again and compare its checksum; exit 1 if the file is damaged or no checksum is known."""
+    with errors_in_one_line():
+        checked = sources.verify(name, store=store())
+    for file in checked:
+        typer.echo(
+            f"{'ok' if file.known else 'no checksum known'}: {file.path} ({file.digest})", err=not file.known
+        )
+    if not all(file.known for file in checked):
+        raise typer.Exit(1)
+
+
+@contextmanager
+def errors_in_one_line() -> Iterator[None]:
+    """Turns what can go wrong into one line on stderr and an exit code: 1, or 2 for a malformed name."""
+    try:
+        yield
+    except AspdError as error:
+        typer.echo(f"aspd: {error}", err=True)
+        raise typer.Exit(1) from error
+    except ValueError as error:
+        typer.echo(f"aspd: {error}", err=True)
+        raise typer.Exit(2) from error
+
+
+@contextmanager
+def progress_bar() -> Iterator[sources.Progress]:
+    """A bar on stderr that appears with the first bytes; one plain line where stderr is not a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    bar = Bar(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+    task = None
+
+    def tell(done_bytes: int, total_bytes: int | None, label: str) -> None:
+        nonlocal task
+        if task is None:
+            task = bar.add_task(label, total=total_bytes, completed=done_bytes)
+            if console.is_terminal:
+                bar.start()
+            else:
+                typer.echo(f"fetching {_size(total_bytes or 0)}: {label}", err=True)
+        bar.update(task, description=label, completed=done_bytes, total=total_bytes)
+
+    try:
+        yield tell
+    finally:
+        if task is not None and console.is_terminal:
+            bar.stop()
+
+
+def _as_dict(entry: Entry) -> dict[str, object]:
+    return {
+        "name": entry.name,
+        "source": entry.source,
+        "size_bytes": entry.size_bytes,
+        "downloaded": entry.path is not None,
+        "path": str(entry.path) if entry.path else None,
+        "licence": entry.licence,
+        "description": entry.description,
+    }
+
+
+def _print_table(entries: list[Entry]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    # A pipe gets each model on one line, however long.
+    console = Console(width=None if sys.stdout.isatty() else 1000, markup=False, highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for title in ("name", "size", "downloaded", "licence", "where"):
+        table.add_column(title, justify="right" if title == "size" else "left", overflow="fold")
+    for entry in entries:
+        default = " (default)" if entry.name == sources.DEFAULT_MODEL else ""
+        cells = (
+            entry.name + default,
+            _size(entry.size_bytes),
+            "yes" if entry.path else "no",
+            entry.licence or "-",
+            str(entry.path) if entry.path else "Python packages",
+        )
+        table.add_row(*map(Text, cells))
+    console.print(table)
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"

@@ -1,0 +1,68 @@
+"""What stderr shows while a model is fetched and loaded, and before the first word of an answer."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.status import Status
+
+from aspd_local.cli.models import progress_bar, store
+from aspd_local.sources import resolve
+
+if TYPE_CHECKING:
+    from aspd_local.cli.flags import ModelFlags
+    from aspd_local.model import Model
+
+
+class Waiting:
+    """A line that moves, on a terminal's stderr, until stop() or the end of the `with`."""
+
+    def __init__(self, text: str) -> None:
+        console = Console(stderr=True, markup=False, highlight=False)
+        fits = console.is_terminal and not console.is_dumb_terminal
+        self._status = Status(text, console=console) if fits else None
+
+    def __enter__(self) -> Waiting:
+        if self._status is not None:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+
+class _Stderr(logging.Handler):
+    """Log lines on whatever sys.stderr is at that time: a live display puts itself there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
+
+
+def set_log(*, verbose: bool) -> None:
+    """Shows the log of aspd_local and llama.cpp on stderr, or nothing of it."""
+    logger = logging.getLogger("aspd_local")
+    logger.propagate = False
+    logger.setLevel(logging.INFO)
+    logger.handlers = [_Stderr() if verbose else logging.NullHandler()]
+
+
+def open_model(flags: ModelFlags) -> Model:
+    """Fetches a model if it is not here, and loads it. Raises: as Model."""
+    from aspd_local.model import Model
+
+    set_log(verbose=flags.verbose)
+    with progress_bar() as progress:
+        path = resolve(flags.model, progress=progress, store=store())
+    with Waiting(f"loading {path.name}"):
+        return Model(path, n_gpu_layers=flags.gpu_layers, **flags.settings())

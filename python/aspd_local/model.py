@@ -1,0 +1,578 @@
+"""A model that answers: the public face of the package.
+
+Every way to ask is a loop around the engine's step(); several answers may be under way at once, and one step
+serves them all. One thread at a time steps an engine; a second one gets EngineBusyError.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from types import TracebackType
+
+from typing_extensions import Unpack
+
+from aspd_local import _core, chat, protocol
+from aspd_local.events import Done, End, Event, Fork, Join, ReadingOrder, Text, branch_name
+from aspd_local.history import History
+from aspd_local.layout import JoinRule, Layout, Segment, Trunk, lay_out, structure
+from aspd_local.options import Options
+from aspd_local.protocol import ProtocolFile
+from aspd_local.results import Answer, Block, Branch, FinishReason, Timings, Usage
+from aspd_local.typing import AnswerOptions, EngineSettings
+
+_log = logging.getLogger("aspd_local")
+_log.addHandler(logging.NullHandler())  # quiet unless the program asks for llama.cpp's log
+
+SERIAL = "serial"
+Messages = str | Sequence[chat.Message]
+Progress = Callable[[int, int | None, str], None]
+
+
+class Model:
+    """A GGUF model in memory, with its KV cache.
+
+    >>> model = Model("qwen2.5-coder-1.5b")                              # doctest: +SKIP
+    >>> answer = model.chat("How can I improve my time management skills?")  # doctest: +SKIP
+    >>> answer.blocks[0].branches[1].title                               # doctest: +SKIP
+    'Prioritize tasks'
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str],
+        *,
+        offline: bool = False,
+        progress: Progress | None = None,
+        use_mmap: bool = True,
+        n_gpu_layers: int = -1,
+        **settings: Unpack[EngineSettings],
+    ) -> None:
+        """Finds the file, loads it and makes room for n_ctx tokens.
+
+        Args:
+            source: a path, "hf:owner/repo:Q4_K_M", or a name of `aspd models list`.
+            offline: use only what is on this machine.
+            progress: called with (done_bytes, total_bytes or None, label) while a file is fetched.
+            use_mmap: map the file instead of reading it.
+            n_gpu_layers: layers on the GPU, if there is one; negative: all.
+            settings: see EngineSettings; n_ctx is one pool of cells for prompts and all branches.
+
+        Raises:
+            ModelError: the file is missing, not GGUF, truncated or unsupported.
+            DownloadError: it could not be fetched.
+            ValueError: a malformed name or setting.
+        """
+        from aspd_local.sources import resolve
+
+        self.path = resolve(os.fspath(source), offline=offline, progress=progress)
+        options = _core.ModelOptions()
+        options.use_mmap = use_mmap
+        options.n_gpu_layers = n_gpu_layers
+        try:
+            self._model: _core.Model = _core.Model.load(os.fspath(self.path), options)
+            self._engine: _core.Engine | None = _core.Engine(self._model, _engine_options(settings))
+        finally:
+            _drain_log()
+        self._file = protocol.choose(self._model)
+        self._template = chat.compile_template(self._model) if self._model.chat_template else None
+        self._history = History()
+        self._queues: dict[int, deque[_core.Event]] = {}  # of the answers that are under way, by request id
+        self._step_lock: asyncio.Lock | None = None
+        self._last: tuple[str, Layout] | None = (
+            None  # protocol and layout of the last answer, for save_session
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        repo_id: str,
+        filename: str,
+        *,
+        offline: bool = False,
+        progress: Progress | None = None,
+        **settings: Unpack[EngineSettings],
+    ) -> Model:
+        """A model from the hub. filename: a file of the repository, or a pattern such as "*q4_k_m.gguf".
+
+        Raises: as the constructor.
+        """
+        from aspd_local.sources import resolve_pattern
+
+        path = resolve_pattern(repo_id, filename, offline=offline, progress=progress)
+        return cls(path, offline=offline, progress=progress, **settings)
+
+    # --- asking ----------------------------------------------------------------------------------------
+
+    def chat(self, messages: Messages, **options: Unpack[AnswerOptions]) -> Answer:
+        """Answers the last message.
+
+        Args:
+            messages: a question, or a list of {"role": ..., "content": ...}; roles: system, user, assistant.
+                Answers of this model among them are taken from the cache as they were decoded.
+            options: see aspd_local.options.Options.
+
+        Raises:
+            ValueError: a bad option or message, or a model without a chat template.
+            ContextFullError: the prompt does not fit; nothing was decoded.
+            ProtocolError: the forced protocol's markers are absent or not CONTROL.
+            ModelError: the model's chat template fails or exceeds its limits.
+            DecodeError: llama.cpp could not compute a step.
+            EngineBusyError: another thread is inside.
+        """
+        return _last_answer(self.stream(messages, **options))
+
+    def generate(self, prompt: str, **options: Unpack[AnswerOptions]) -> Answer:
+        """Continues a plain text; nothing in it is read as a special token. Raises: as chat()."""
+        return _last_answer(self.stream_prompt(prompt, **options))
+
+    def stream(self, messages: Messages, **options: Unpack[AnswerOptions]) -> Iterator[Event]:
+        """The events of an answer as they happen; the last is Done. Closing the iterator cancels the answer.
+
+        Raises: as chat(), when the first event is asked for.
+        """
+        return self._events(*self._chat_request(messages, Options(**options)))
+
+    def stream_prompt(self, prompt: str, **options: Unpack[AnswerOptions]) -> Iterator[Event]:
+        """As stream(), for a plain prompt."""
+        return self._events(*self._plain_request(prompt, Options(**options)))
+
+    def stream_text(self, messages: Messages, **options: Unpack[AnswerOptions]) -> Iterator[str]:
+        """The text of an answer in reading order, piece by piece. Raises: as chat()."""
+        order = ReadingOrder()
+        events = self.stream(messages, **options)
+        try:
+            for event in events:
+                if piece := order.feed(event):
+                    yield piece
+        finally:
+            _close(events)
+
+    async def achat(self, messages: Messages, **options: Unpack[AnswerOptions]) -> Answer:
+        """As chat(). Several may be awaited at once: their lanes share the decode steps."""
+        async for event in self.astream(messages, **options):
+            if isinstance(event, Done):
+                return event.result
+        raise AssertionError("an answer ends with Done")
+
+    async def astream(self, messages: Messages, **options: Unpack[AnswerOptions]) -> AsyncIterator[Event]:
+        """As stream()."""
+        request, name, fallback = self._chat_request(messages, Options(**options))
+        request_id = self._submit(request)
+        try:
+            while True:
+                while not (queue := self._queues[request_id]):
+                    await self._astep()
+                event = self._translate(queue.popleft(), request, name, fallback)
+                yield event
+                if isinstance(event, Done):
+                    return
+        finally:
+            if self._leave(request_id):
+                await self._astep()
+
+    async def astream_text(self, messages: Messages, **options: Unpack[AnswerOptions]) -> AsyncIterator[str]:
+        """As stream_text()."""
+        order = ReadingOrder()
+        async for event in self.astream(messages, **options):
+            if piece := order.feed(event):
+                yield piece
+
+    def cancel(self) -> None:
+        """Ends all answers that are under way, from any thread; they end with finish_reason "cancelled"."""
+        engine = self._engine
+        if engine is not None:
+            for request_id in list(self._queues):
+                engine.cancel(request_id)
+
+    # --- the chat's cache ------------------------------------------------------------------------------
+
+    def save_session(self, path: str | os.PathLike[str]) -> None:
+        """Writes the last answer's conversation to a file: token ids, structure and cells.
+
+        Raises:
+            ValueError: nothing was answered yet, or the cache no longer holds it.
+            OSError: the file cannot be written.
+        """
+        from aspd_local import session
+
+        if self._last is None:
+            raise ValueError("there is no answer to save yet")
+        name, layout = self._last
+        engine = self._open_engine()
+        # An answer that was cut off ends with a token that was sampled but not decoded.
+        for n_tokens in (len(layout), len(layout) - 1):
+            held = _prefix(layout, n_tokens)
+            if state := engine.save_state(_to_core(held)):
+                answers = self._history.items()
+                saved = session.Session(protocol=name, layout=held, answers=answers, state=state)
+                session.save(path, self.path, self._model, saved)
+                return
+        raise ValueError("the cache no longer holds the last answer")
+
+    def load_session(self, path: str | os.PathLike[str]) -> None:
+        """Puts back what save_session() wrote: the next turn of that chat decodes only what is new.
+
+        Raises:
+            ModelError: the file is damaged, no session, or was written with another model or build.
+            ContextFullError: the context is too small for it.
+            OSError: the file cannot be read.
+        """
+        from aspd_local import session
+
+        saved = session.load(path, self.path, self._model)
+        self._open_engine().load_state(_to_core(saved.layout), saved.state)
+        for name, text, segments in saved.answers:
+            self._history.remember(name, text, segments)
+        self._last = (saved.protocol, saved.layout)
+
+    def reset(self) -> None:
+        """Forgets all finished answers and frees their cells."""
+        self._open_engine().clear_retained()
+        self._history.clear()
+        self._last = None
+
+    # --- facts -----------------------------------------------------------------------------------------
+
+    @property
+    def protocol(self) -> str:
+        """Name of the protocol that parallel="auto" uses; "serial" if there is none."""
+        return self._file.name if self._file is not None and self.can_join else SERIAL
+
+    @property
+    def can_join(self) -> bool:
+        """Whether this model's memory can join branches; else every answer is serial."""
+        return self._open_engine().can_join
+
+    @property
+    def cannot_join_reason(self) -> str | None:
+        """Why it cannot; None if it can."""
+        return self._open_engine().cannot_join_reason or None
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether chat() can be used; else only generate()."""
+        return self._template is not None
+
+    @property
+    def n_ctx(self) -> int:
+        """Cells of the KV cache, for all answers together."""
+        return self._open_engine().n_cells
+
+    @property
+    def description(self) -> str:
+        """Architecture, size and quantisation, in llama.cpp's words."""
+        return self._model.description
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of a text, [n_tokens]. No special token is read in it, no BOS is added."""
+        return self._model.tokenize(text, False)
+
+    def detokenize(self, token_ids: Sequence[int]) -> str:
+        """The text of token ids; CONTROL tokens give none. Raises ValueError for an unknown id."""
+        return b"".join(self._model.piece(token) for token in token_ids).decode("utf-8", errors="replace")
+
+    def close(self) -> None:
+        """Frees the cache. The model cannot be used afterwards."""
+        self.cancel()
+        self._engine = None
+        self._queues.clear()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        if self._engine is None:
+            return f"<Model {self.path.name}, closed>"
+        return f"<Model {self.path.name}, {self.description}, {self.protocol}, {self.n_ctx} cells>"
+
+    @property
+    def core(self) -> _core.Model:
+        """The core's model: vocabulary and metadata."""
+        return self._model
+
+    @property
+    def engine(self) -> _core.Engine:
+        """The engine, for loops of one's own around submit() and step(). Raises ValueError when closed."""
+        return self._open_engine()
+
+    # --- requests --------------------------------------------------------------------------------------
+
+    def _open_engine(self) -> _core.Engine:
+        if self._engine is None:
+            raise ValueError("the model is closed")
+        return self._engine
+
+    def _choose(self, options: Options, *, for_chat: bool) -> ProtocolFile | None:
+        """The protocol of an answer; None for a serial one."""
+        if options.parallel == "off" or not self.can_join:
+            if options.parallel not in ("off", "auto"):
+                protocol.load(options.parallel)  # an unknown name is an error here too
+            return None
+        if options.parallel == "auto":
+            file = self._file
+            return file if file is not None and (for_chat or not file.system) else None
+        file = protocol.load(options.parallel)
+        if file.system and not for_chat:
+            raise ValueError(
+                f"the protocol {file.name!r} needs a chat; a plain prompt has no place for its instructions"
+            )
+        return file
+
+    def _chat_request(self, messages: Messages, options: Options) -> tuple[_core.Request, str, str | None]:
+        if self._template is None:
+            raise ValueError("the model has no chat template; use generate()")
+        turns = chat.normalise(messages)
+        file = self._choose(options, for_chat=True)
+        name = SERIAL if file is None else file.name
+        if file is not None and file.system:
+            examples = [(example.user, example.assistant) for example in file.examples]
+            turns = chat.with_protocol(turns, file.system, examples, self._template)
+        bound = None if file is None else protocol.bind(file, self._model)
+        segments = chat.prompt_segments(
+            self._model, self._template, turns, lambda text: self._history.recall(name, text)
+        )
+        return self._request(segments, options, file, bound)
+
+    def _plain_request(self, prompt: str, options: Options) -> tuple[_core.Request, str, str | None]:
+        if not isinstance(prompt, str):
+            raise ValueError("the prompt must be a string")
+        file = self._choose(options, for_chat=False)
+        bound = None if file is None else protocol.bind(file, self._model)
+        bos = [self._model.bos] if self._model.add_bos and self._model.bos >= 0 else []
+        eos = [self._model.eos] if self._model.add_eos and self._model.eos >= 0 else []
+        return self._request(
+            [Trunk([*bos, *self._model.tokenize(prompt, False), *eos])], options, file, bound
+        )
+
+    def _request(
+        self,
+        segments: Sequence[Segment],
+        options: Options,
+        file: ProtocolFile | None,
+        bound: _core.Protocol | None,
+    ) -> tuple[_core.Request, str, str | None]:
+        rule: JoinRule = "linear" if bound is None else _rule(bound)
+        prompt = lay_out(segments, rule, reentry=True)
+        request = options.to_request(_to_core(prompt), bound)
+        if bound is None:
+            self._ban_markers(request)
+        fallback = self.cannot_join_reason if options.parallel != "off" else None
+        return request, SERIAL if file is None else file.name, fallback
+
+    def _ban_markers(self, request: _core.Request) -> None:
+        """A serial answer of a model that knows markers must not write them."""
+        if self._file is None or self._file.markers != "control":
+            return
+        sampling = request.sampling
+        ids = protocol.marker_ids(self._file, self._model).values()
+        sampling.logit_bias = [*sampling.logit_bias, *((token, float("-inf")) for token in ids)]
+        request.sampling = sampling
+
+    # --- the loop --------------------------------------------------------------------------------------
+
+    def _submit(self, request: _core.Request) -> int:
+        request_id = self._open_engine().submit(request)
+        self._queues[request_id] = deque()
+        return request_id
+
+    def _step(self) -> None:
+        """One step for all answers that are under way."""
+        try:
+            events = self._open_engine().step()
+        finally:
+            _drain_log()
+        for event in events:
+            if (queue := self._queues.get(event.request)) is not None:
+                queue.append(event)
+
+    async def _astep(self) -> None:
+        """One step on another thread. Whoever waits steps for all."""
+        if self._step_lock is None:
+            self._step_lock = asyncio.Lock()
+        waiting = {key for key, queue in self._queues.items() if not queue}
+        async with self._step_lock:
+            if any(self._queues.get(key) for key in waiting):
+                return  # somebody else's step brought news while this one waited
+            step = asyncio.ensure_future(asyncio.to_thread(self._step))
+            try:
+                await asyncio.shield(step)
+            except asyncio.CancelledError:
+                await asyncio.wait([step])  # never leave a thread inside the engine
+                raise
+
+    def _leave(self, request_id: int) -> bool:
+        """Forgets an answer; True if it was still under way and the engine must be told by a step."""
+        queue = self._queues.pop(request_id, None)
+        if (
+            queue is None
+            or self._engine is None
+            or any(event.kind == _core.EventKind.DONE for event in queue)
+        ):
+            return False
+        self._engine.cancel(request_id)
+        return True
+
+    def _events(self, request: _core.Request, name: str, fallback: str | None) -> Iterator[Event]:
+        request_id = self._submit(request)
+        done = False
+        try:
+            while not done:
+                while not (queue := self._queues[request_id]):
+                    self._step()
+                event = self._translate(queue.popleft(), request, name, fallback)
+                done = isinstance(event, Done)
+                yield event
+        finally:
+            if done:
+                self._queues.pop(request_id, None)
+            elif self._leave(request_id):
+                self._step()
+
+    def _translate(
+        self, event: _core.Event, request: _core.Request, name: str, fallback: str | None
+    ) -> Event:
+        kind = _core.EventKind
+        if event.kind == kind.TEXT:
+            branch = branch_name(event.block, event.branch) if event.block else None
+            return Text(branch, event.offset, event.text)
+        if event.kind == kind.FORK:
+            return Fork(event.block, tuple(event.titles))
+        if event.kind == kind.END:
+            return End(branch_name(event.block, event.branch), _reason(event.reason))
+        if event.kind == kind.JOIN:
+            return Join(event.block)
+        return Done(self._finish(event.result, request, name, fallback))
+
+    def _finish(
+        self, result: _core.Result, request: _core.Request, name: str, fallback: str | None
+    ) -> Answer:
+        said = _from_core(result.layout)
+        if len(said):
+            self._history.remember(name, result.text, structure(said))
+        prompt = _from_core(request.prompt)
+        self._last = (name, _concatenate(prompt, said))
+        return _answer(result, name, fallback)
+
+
+def _engine_options(settings: EngineSettings) -> _core.EngineOptions:
+    options = _core.EngineOptions()
+    for key, value in settings.items():
+        if not hasattr(options, key):
+            raise ValueError(f"unknown setting {key!r}")
+        try:
+            setattr(options, key, value)
+        except TypeError as error:
+            raise ValueError(f"{key} cannot be {value!r}") from error
+    return options
+
+
+def _drain_log() -> None:
+    for level, line in _core.drain_log():
+        _log.log(level, "%s", line)
+
+
+def _last_answer(events: Iterator[Event]) -> Answer:
+    try:
+        for event in events:
+            if isinstance(event, Done):
+                return event.result
+    finally:
+        _close(events)
+    raise AssertionError("an answer ends with Done")
+
+
+def _close(events: Iterator[Event]) -> None:
+    close = getattr(events, "close", None)
+    if close is not None:
+        close()
+
+
+def _rule(bound: _core.Protocol) -> JoinRule:
+    rules: dict[str, JoinRule] = {"SUM": "sum", "LONGEST": "longest", "LINEAR": "linear", "DROP": "drop"}
+    return rules[bound.join_rule.name]
+
+
+def _reason(reason: _core.FinishReason) -> FinishReason:
+    reasons: dict[str, FinishReason] = {"STOP": "stop", "LENGTH": "length", "CANCELLED": "cancelled"}
+    return reasons[reason.name]
+
+
+def _to_core(layout: Layout) -> _core.Layout:
+    return _core.Layout(
+        list(layout.token_ids), list(layout.positions), list(layout.block_ids), list(layout.branch_ids)
+    )
+
+
+def _from_core(layout: _core.Layout) -> Layout:
+    positions = tuple(layout.positions)
+    return Layout(
+        token_ids=tuple(layout.token_ids),
+        positions=positions,
+        block_ids=tuple(layout.block_ids),
+        branch_ids=tuple(layout.branch_ids),
+        next_position=positions[-1] + 1 if positions else 0,
+    )
+
+
+def _concatenate(prompt: Layout, said: Layout) -> Layout:
+    """The prompt and the answer; the engine has numbered the answer's blocks on from the prompt's."""
+    return Layout(
+        token_ids=prompt.token_ids + said.token_ids,
+        positions=prompt.positions + said.positions,
+        block_ids=prompt.block_ids + said.block_ids,
+        branch_ids=prompt.branch_ids + said.branch_ids,
+        next_position=said.next_position if said else prompt.next_position,
+    )
+
+
+def _prefix(layout: Layout, n_tokens: int) -> Layout:
+    return Layout(
+        token_ids=layout.token_ids[:n_tokens],
+        positions=layout.positions[:n_tokens],
+        block_ids=layout.block_ids[:n_tokens],
+        branch_ids=layout.branch_ids[:n_tokens],
+    )
+
+
+def _answer(result: _core.Result, name: str, fallback: str | None) -> Answer:
+    blocks = tuple(
+        Block(
+            branches=tuple(
+                Branch(
+                    title=branch.title,
+                    text=result.text[branch.span_begin : branch.span_end],
+                    token_ids=tuple(branch.token_ids),
+                    span=(branch.span_begin, branch.span_end),
+                    n_tokens=branch.n_tokens,
+                    end_reason=_reason(branch.reason),
+                )
+                for branch in block.branches
+            )
+        )
+        for block in result.blocks
+    )
+    t = result.timings
+    completion = t.trunk_tokens + t.plan_tokens + t.branch_tokens
+    return Answer(
+        text=result.text,
+        blocks=blocks,
+        finish_reason=_reason(result.finish_reason),
+        fallback=result.fallback or fallback,
+        protocol=name,
+        usage=Usage(
+            prompt_tokens=t.prompt_tokens,
+            completion_tokens=completion,
+            total_tokens=t.prompt_tokens + completion,
+            cached_tokens=t.cached_tokens,
+        ),
+        timings=Timings(**{name: getattr(t, name) for name in Timings.__dataclass_fields__}),
+    )

@@ -1,0 +1,97 @@
+"""How to answer: what the callers of a model may set, under OpenAI's and llama.cpp's names."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from aspd_local import _core
+
+Plan = Literal["auto", "always"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of one answer.
+
+    Attributes:
+        parallel: "auto" (the protocol that fits the model), "off" (serial), or the name of a protocol.
+        plan: "auto": the model decides whether its answer has parts; "always": the engine opens the plan.
+        max_tokens: most tokens sampled, all branches included; None: until the context is full.
+        temperature: 0 takes the most likely token.
+        top_k: 0 turns it off. top_p: 1 turns it off. min_p: 0 turns it off.
+        repeat_penalty: 1 turns it off. presence_penalty, frequency_penalty: -2 to 2, 0 turns them off.
+        logit_bias: added to the logits, by token id; -inf bans.
+        seed: the same seed gives the same answer from the same cache; None: a random one. What the cache
+            already holds decides which kernels run, and last bits with them.
+        stop: strings that end the answer, in reading order; they are not part of its text.
+        grammar: GBNF with a rule "root"; the answer is then written serially.
+        max_branches: a plan with more is decoded serially.
+    """
+
+    parallel: str = "auto"
+    plan: Plan = "auto"
+    max_tokens: int | None = None
+    temperature: float = 0.8
+    top_k: int = 40
+    top_p: float = 0.95
+    min_p: float = 0.05
+    repeat_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: Mapping[int, float] | None = None
+    seed: int | None = None
+    stop: str | Sequence[str] = ()
+    grammar: str | None = None
+    max_branches: int = 16
+
+    def __post_init__(self) -> None:
+        if self.plan not in ("auto", "always"):
+            raise ValueError(f"plan must be 'auto' or 'always', not {self.plan!r}")
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise ValueError(f"max_tokens must be at least 1, not {self.max_tokens}")
+        if self.max_tokens is not None and self.max_tokens > 2**31 - 1:
+            raise ValueError("max_tokens must be below 2**31")
+        if self.seed is not None and not 0 <= self.seed < 2**64:
+            raise ValueError("seed must be between 0 and 2**64 - 1")
+        if any(not text for text in self.stop_strings()):
+            raise ValueError("a stop string is empty")
+
+    def stop_strings(self) -> list[str]:
+        """The stop strings as a list."""
+        return [self.stop] if isinstance(self.stop, str) else list(self.stop)
+
+    def to_request(self, prompt: _core.Layout, protocol: _core.Protocol | None) -> _core.Request:
+        """The engine's request. Raises ValueError for values that its types cannot hold."""
+        request = _core.Request()
+        request.prompt = prompt
+        request.protocol = protocol
+        request.sampling = self._sampling()
+        request.max_tokens = -1 if self.max_tokens is None else self.max_tokens
+        request.stop = self.stop_strings()
+        request.plan_always = self.plan == "always"
+        request.max_branches = self.max_branches
+        return request
+
+    def _sampling(self) -> _core.SamplingOptions:
+        sampling = _core.SamplingOptions()
+        values: dict[str, object] = {
+            "temperature": self.temperature,
+            "top_k": self.top_k,
+            "top_p": self.top_p,
+            "min_p": self.min_p,
+            "repeat_penalty": self.repeat_penalty,
+            "presence_penalty": self.presence_penalty,
+            "frequency_penalty": self.frequency_penalty,
+            "logit_bias": list((self.logit_bias or {}).items()),
+            "seed": secrets.randbits(64) if self.seed is None else self.seed,
+            "grammar": self.grammar or "",
+        }
+        for name, value in values.items():
+            try:
+                setattr(sampling, name, value)
+            except (TypeError, OverflowError) as error:
+                raise ValueError(f"{name} cannot be {value!r}") from error
+        return sampling

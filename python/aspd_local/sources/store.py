@@ -1,0 +1,106 @@
+"""The user's cache: the folder in which packaged models are kept. Knows nothing of where they come from."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aspd_local.errors import DiskFullError
+
+_log = logging.getLogger(__name__)
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class Store:
+    """A folder with `models/NAME.gguf`. A file has that name only when it is whole and its checksum right.
+
+    Args:
+        root: the folder, which need not exist; None is the system's place for a program's cache.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        if root is None:
+            import platformdirs
+
+            root = Path(platformdirs.user_cache_dir("aspd-local", appauthor=False))
+        self.root = root.absolute()
+        self.models = self.root / "models"
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.root)!r})"
+
+    def path(self, name: str) -> Path:
+        """Where the model `name` is, or would be."""
+        return self.models / f"{name}.gguf"
+
+    def files(self) -> list[Path]:
+        """All models of the store, by name."""
+        return sorted(path for path in self.models.glob("*.gguf") if path.is_file())
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Holds the lock of one model; a second process waits here until the first is done or dead.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        with locked(self.models / ".locks" / f"{name}.lock"):
+            yield
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds the lock file `path`, made if absent. The system frees it when its process dies.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    import filelock
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path, mode=0o664)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        _log.info("waiting for another process, which holds %s", path)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def require_space(source: str, folder: Path, needed: int) -> None:
+    """Checks that a folder has room.
+
+    Args:
+        source: what is to be written, for the message.
+        folder: an existing folder.
+        needed: bytes.
+
+    Raises:
+        DiskFullError: there is less.
+    """
+    if shutil.disk_usage(folder).free < needed:
+        raise DiskFullError(source, str(folder), needed)
+
+
+def is_disk_full(error: OSError) -> bool:
+    """Whether a write failed for lack of room: disk, quota or largest file size."""
+    return error.errno in _FULL
+
+
+def publish(incomplete: Path, path: Path) -> None:
+    """Gives a finished file its name in one step: a crash leaves the old state or the new, never half a file.
+
+    Raises:
+        OSError: the disk failed.
+    """
+    with incomplete.open("r+b") as file:
+        os.fsync(file.fileno())
+    incomplete.replace(path)

@@ -1,0 +1,55 @@
+"""Names and types of keyword arguments, for editors and type checkers. Meanings: options.Options, and
+EngineOptions in the core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypedDict
+
+
+class AnswerOptions(TypedDict, total=False):
+    """Keyword arguments of every way to ask; see aspd_local.options.Options."""
+
+    parallel: str
+    plan: Literal["auto", "always"]
+    max_tokens: int | None
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    repeat_penalty: float
+    presence_penalty: float
+    frequency_penalty: float
+    logit_bias: Mapping[int, float] | None
+    seed: int | None
+    stop: str | Sequence[str]
+    grammar: str | None
+    max_branches: int
+
+
+class EngineSettings(TypedDict, total=False):
+    """Keyword arguments of Model.
+
+    n_ctx: cells of the KV cache for all answers together; 0: what the model was trained with, at most 8192.
+    n_lanes: most tokens decoded side by side in one step (16).
+    n_requests: most answers under way at once; more wait (4).
+    n_retained: finished answers kept in the cache for a next turn (4).
+    n_batch: most prompt tokens in one step (512).
+    n_threads, n_threads_batch: threads of steps of one lane and of more; 0: physical cores.
+    flash_attn: "auto" (off on a CPU), "on", "off". cache_type: "f32", "f16", "q8_0".
+    n_outputs_max: most rows of logits in a step of engine.score() and logits(); 0: as few as decoding needs.
+    self_test: prove at the start that branches can be joined (True).
+    """
+
+    n_ctx: int
+    n_lanes: int
+    n_requests: int
+    n_retained: int
+    n_batch: int
+    n_threads: int
+    n_threads_batch: int
+    flash_attn: Literal["auto", "on", "off"]
+    cache_type: Literal["f32", "f16", "q8_0"]
+    n_outputs_max: int
+    self_test: bool

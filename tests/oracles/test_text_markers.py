@@ -1,0 +1,109 @@
+"""The oracles once more for a protocol with text markers: `prompted`, on a model that knows it by heart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from aspd_local import _core, events, protocol
+from aspd_local.layout import JOIN_RULES, Block, JoinRule, Segment, Trunk, lay_out
+from driver import answer, open_engine, python_layout, request, run, tell, translate
+from tiny.files import TinyModel
+from tiny.script import Script, write_scripted
+from tiny.vocabulary import EOS
+
+PLAN = "<plan>\nred\nblue\n</plan>"
+BODIES = {"red": "It is wárm.", "blue": "As cold as 1 < 2."}
+TEXTS = [
+    f"Hm 1{PLAN}",
+    *(f'"{title}">\n{body}\n</part>' for title, body in BODIES.items()),
+    f"\n\nSo.{EOS}",
+]
+EXPECTED = "**red**\nIt is wárm.\n\n**blue**\nAs cold as 1 < 2.\n\nSo."
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_folder: Path) -> TinyModel:
+    return write_scripted(tiny_folder / "prompted.gguf", Script(TEXTS), seed=14)
+
+
+@pytest.fixture(scope="module")
+def engine(tiny: TinyModel) -> _core.Engine:
+    return open_engine(tiny)
+
+
+@pytest.mark.parametrize("rule", JOIN_RULES)
+@pytest.mark.parametrize("plan_always", [False, True])
+def test_answer_is_its_script_without_markers(
+    engine: _core.Engine, tiny: TinyModel, rule: JoinRule, plan_always: bool
+) -> None:
+    result = answer(engine, _request(tiny, rule, plan_always=plan_always))
+    assert result.text == EXPECTED
+    assert result.fallback == ""
+    assert [branch.title for branch in result.blocks[0].branches] == list(BODIES)
+
+
+@pytest.mark.parametrize("rule", JOIN_RULES)
+def test_layout_function_equals_the_engines_record(
+    engine: _core.Engine, tiny: TinyModel, rule: JoinRule
+) -> None:
+    encode = tiny.vocabulary.encode
+    result = answer(engine, _request(tiny, rule))
+    branches = [branch.token_ids for branch in result.blocks[0].branches]
+    written: list[Segment] = [Trunk(encode(PLAN)), Block(branches), Trunk(encode("\n\n") + encode("So."))]
+    for ids, (title, body) in zip(branches, BODIES.items(), strict=True):
+        assert tiny.vocabulary.decode(ids) == f'\n<part title="{title}">\n{body}\n</part>'
+    expected = lay_out(written, rule, start=len(encode("Hm 1")), reentry=True)
+    assert python_layout(result.layout, expected.next_position) == expected
+
+
+@pytest.mark.parametrize("rule", JOIN_RULES)
+def test_stream_and_fold_equal_the_text(engine: _core.Engine, tiny: TinyModel, rule: JoinRule) -> None:
+    told = [translate(event) for event in tell(engine, _request(tiny, rule))]
+    order = events.ReadingOrder()
+    assert "".join(order.feed(event) for event in told) == EXPECTED
+    assert events.fold(told) == EXPECTED
+
+
+@pytest.mark.parametrize("k", range(0, 40, 3))
+def test_request_cancelled_at_step_k_gives_everything_back(
+    engine: _core.Engine, tiny: TinyModel, k: int
+) -> None:
+    engine.clear_retained()
+    request_id = engine.submit(_request(tiny, "sum"))
+    for _ in range(k):
+        engine.step()
+    engine.cancel(request_id)
+    result = run(engine)[-1].result
+    assert result.finish_reason == _core.FinishReason.CANCELLED
+    assert engine.cells_in_use == 0
+    assert engine.sequences_free == engine.n_sequences
+
+
+@pytest.mark.parametrize(
+    ("plan", "text"),
+    [
+        pytest.param("<plan>\n- red\nblue\n</plan>", "list mark", id="list mark"),
+        pytest.param("<plan>\nred\nred\n</plan>", "repeated title", id="title twice"),
+        pytest.param("<plan>\nred\n</plan>", "one title", id="one title"),
+    ],
+)
+def test_plan_cannot_break_its_rules_while_it_is_written(tmp_path: Path, plan: str, text: str) -> None:
+    """The model knows only a wrong plan; what it may not write it does not write."""
+    model = write_scripted(tmp_path / "wrong_plan.gguf", Script([f"Hm 1{plan}"]), seed=15)
+    result = answer(open_engine(model), _request(model, "linear", max_tokens=60))
+    titles = [branch.title for block in result.blocks for branch in block.branches]
+    assert plan not in result.text
+    assert len(set(titles)) == len(titles), text
+    assert not any(title.startswith("-") for title in titles)
+    assert titles == [] or len(titles) >= 2
+
+
+def _request(
+    tiny: TinyModel, rule: JoinRule, *, plan_always: bool = False, max_tokens: int = -1
+) -> _core.Request:
+    model = _core.Model.load(str(tiny.path), _core.ModelOptions())
+    prompted = protocol.bind(protocol.load("prompted"), model, join_rule=rule)
+    ids = tiny.vocabulary.encode("Hm 1")
+    return request(ids, prompted, plan_always=plan_always, max_tokens=max_tokens, retain=False)

@@ -1,0 +1,63 @@
+"""The source distribution carries what a build without a download needs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+import fetch
+
+ROOT = Path(__file__).resolve().parents[2]
+THIRD_PARTY = ROOT / "third_party"
+
+
+@pytest.fixture(scope="module")
+def members(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Path inside the sdist, its first folder left out -> content."""
+    folder = tmp_path_factory.mktemp("sdist")
+    build = [sys.executable, "-c", "import sys, backend; backend.build_sdist(sys.argv[1])", str(folder)]
+    env = os.environ | {"PYTHONPATH": str(THIRD_PARTY)}
+    subprocess.run(build, cwd=ROOT, env=env, check=True, stdout=sys.stderr)
+    (sdist,) = folder.glob("aspd_local-*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        files = [(member, archive.extractfile(member)) for member in archive]
+        return {member.name.split("/", 1)[1]: file.read() for member, file in files if file is not None}
+
+
+def test_the_fetched_tree_is_in_whole(members: dict[str, bytes]) -> None:
+    tree = THIRD_PARTY / "llama.cpp"
+    assert fetch.is_current(tree, members["third_party/llama.cpp/.aspd-stamp"].decode())
+    there = {path.relative_to(ROOT).as_posix() for path in tree.rglob("*") if path.is_file()}
+    assert there == {name for name in members if name.startswith("third_party/llama.cpp/")}
+
+
+def test_the_carried_source_is_patched(members: dict[str, bytes]) -> None:
+    assert b"seq_pos_min(s) <= p0" in members["third_party/llama.cpp/src/llama-batch.cpp"]
+
+
+def test_the_carried_tree_needs_no_fetch(members: dict[str, bytes], tmp_path: Path) -> None:
+    for name, content in members.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    script = [sys.executable, str(tmp_path / "third_party" / "fetch.py")]
+    assert "in place" in subprocess.run(script, check=True, capture_output=True, text=True).stdout
+
+
+def test_licences_travel_with_the_source(members: dict[str, bytes]) -> None:
+    for name in [
+        "LICENSE",
+        "third_party/llama.cpp/LICENSE",
+        "third_party/llama.cpp/licenses/LICENSE-jsonhpp",
+    ]:
+        assert b"Permission" in members[name] or b"Apache" in members[name]
+    assert b"pybind11" in members["NOTICE"]
+
+
+def test_no_build_product_and_no_model_travels(members: dict[str, bytes]) -> None:
+    assert not [name for name in members if name.endswith((".so", ".o", ".a", ".gguf", ".pyc"))]

@@ -1,0 +1,65 @@
+"""The package as it is installed: quick to import, typed, of one version."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.resources
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import aspd_local
+from aspd_local import _core
+
+ROOT = Path(__file__).resolve().parents[1]
+IMPORT = """
+import json, sys, time
+before = set(sys.modules)
+start = time.perf_counter()
+import aspd_local
+seconds = time.perf_counter() - start
+print(json.dumps([seconds, sorted({name.partition(".")[0] for name in set(sys.modules) - before})]))
+"""
+
+
+def import_in_a_new_process() -> tuple[float, set[str]]:
+    """Seconds that the import took, and the top-level modules that came with it."""
+    output = subprocess.run([sys.executable, "-c", IMPORT], check=True, capture_output=True, text=True).stdout
+    seconds, modules = json.loads(output)
+    return seconds, set(modules)
+
+
+def test_import_takes_less_than_three_tenths_of_a_second() -> None:
+    assert min(import_in_a_new_process()[0] for _ in range(5)) < 0.3
+
+
+def test_import_loads_nothing_heavy() -> None:
+    _, modules = import_in_a_new_process()
+    heavy = {"numpy", "torch", "gguf", "huggingface_hub", "httpx", "requests", "typer", "rich"}
+    assert modules & heavy == set()
+    assert "aspd_local" in modules
+
+
+def test_version_is_the_same_everywhere() -> None:
+    assert importlib.metadata.version("aspd-local") == aspd_local.__version__
+    assert re.fullmatch(r"\d+\.\d+\.\d+", aspd_local.__version__)
+    assert _core.build_info().startswith(f"aspd-local {aspd_local.__version__}, llama.cpp ")
+
+
+@pytest.mark.parametrize("name", ["py.typed", "_core.pyi", "protocols/aspd.json", "protocols/prompted.json"])
+def test_package_ships(name: str) -> None:
+    assert importlib.resources.files(aspd_local).joinpath(name).is_file()
+
+
+def test_all_public_names_exist() -> None:
+    assert [name for name in aspd_local.__all__ if not hasattr(aspd_local, name)] == []
+
+
+def test_committed_stub_is_that_of_the_module() -> None:
+    check = [sys.executable, str(ROOT / "tools" / "make_stub.py"), "--check"]
+    result = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
