@@ -33,7 +33,8 @@ constexpr std::string_view kOneKeyValueSize =
     "nemotron_h nemotron_h_moe neo-bert nomic-bert nomic-bert-moe openelm phi2 phi3 phimoe plamo3 qwen "
     "qwen35 qwen35moe qwen3next refact spark2_5 stablelm starcoder t5 ";
 // Latent attention: a key is a latent vector and a rotated part.
-constexpr std::string_view kLatent = " bailingmoe3 deepseek2 deepseek32 glm-dsa kimi-k3 kimi-linear mistral4 ";
+constexpr std::string_view kLatent =
+    " bailingmoe3 deepseek2 deepseek32 glm-dsa kimi-k3 kimi-linear mistral4 ";
 // Without attention: their files say 0 heads.
 constexpr std::string_view kHeadless = " mamba mamba2 rwkv6 rwkv6qwen2 rwkv7 arwkv7 ";
 

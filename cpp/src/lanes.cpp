@@ -67,6 +67,7 @@ void Engine::Impl::open_plan(Live& live) {
   } else {
     ids = model_->tokenize(marker.text, false);
   }
+  live.trunk.parser->ask_for_plan();
   for (const Token id : ids) {
     (void)live.trunk.parser->accept(id, model_->piece(id));
     live.trunk.sampler->accept(id);

@@ -201,6 +201,7 @@ Outcome Parser::step_back() {
 }
 
 Outcome Parser::accept_plan_text(Token token, std::string_view piece) {
+  title_full_ = false;
   plan_.push_back(token);
   plan_text_ += piece;
   return check_plan_text();
@@ -222,10 +223,13 @@ bool Parser::restricts() const {
   return protocol_ != nullptr && protocol_->text_markers && state_ == State::kPlan;
 }
 
-bool Parser::allows(std::string_view piece) const {
+bool Parser::allows(std::string_view piece) {
   if (!restricts()) return true;
   if (piece.empty()) return false;  // CONTROL, eog: a plan ends with its marker
-  return read_plan(plan_text_ + std::string(piece), *protocol_).valid;
+  const PlanText plan = read_plan(plan_text_ + std::string(piece), *protocol_);
+  if (!asked_) return plan.valid;
+  title_full_ = title_full_ || plan.too_long;
+  return plan.valid && !plan.too_long && (!title_full_ || piece.front() == '\n');
 }
 
 // --- both -------------------------------------------------------------------------------------------------
@@ -255,6 +259,7 @@ Outcome Parser::malformed(const std::string& reason) {
   plan_text_.clear();
   items_.clear();
   plans_allowed_ = false;
+  asked_ = false;
   enter(State::kTrunk);
   return outcome;
 }
@@ -267,6 +272,7 @@ void Parser::after_join(int n_blocks) {
   plan_text_.clear();
   plans_allowed_ = n_blocks < protocol_->max_blocks;
   first_after_join_ = true;
+  asked_ = false;
   enter(State::kTrunk);
 }
 

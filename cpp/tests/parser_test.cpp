@@ -211,6 +211,26 @@ TEST(prose_in_a_plan_turns_it_serial) {
   CHECK(!outcome.fallback.empty());
 }
 
+TEST(a_full_title_of_a_plan_that_was_asked_for_ends_at_its_last_word) {
+  const Protocol protocol = text();
+  Parser parser(&protocol, Parser::State::kTrunk, 16);
+  parser.ask_for_plan();
+  std::string shown;
+  feed(parser, {"<plan>", "\n", "one two three four five six seven eight nine te"}, shown);
+  CHECK(parser.allows("n"));  // the tenth word is not complete
+  CHECK(!parser.allows("n eleven"));
+  CHECK(!parser.allows("n"));  // likelier than this was a new word
+  CHECK(parser.allows("\n"));
+  parser.accept(kWord, "n");
+  CHECK(parser.allows("ths"));
+  CHECK(!parser.allows(" eleven"));
+  CHECK(!parser.allows("ths"));
+  parser.accept(kWord, "\n");
+  CHECK(parser.allows("ths"));
+  parser.accept(kWord, "ths\n");
+  CHECK(parser.accept(kWord, "</plan>").action == Action::kFork);
+}
+
 // Random tokens with steps back obeyed: whatever comes, no marker is ever shown.
 TEST(no_marker_is_shown_whatever_is_written) {
   const std::vector<std::string> pieces = {"<",   "p",      "part", "<part", "\n<",   "/",   "</",     "plan",

@@ -43,8 +43,12 @@ class Parser {
   Outcome accept(Token token, std::string_view piece);
   // The lane ends here: what was held back is text after all.
   std::string flush();
-  // May this token come next while a text plan is written? Always true outside of one.
-  [[nodiscard]] bool allows(std::string_view piece) const;
+  // The plan that begins next is asked for, not the model's own idea: a title that has as many words as it
+  // may have ends there, instead of making the plan serial.
+  void ask_for_plan() { asked_ = true; }
+  // May this token come next while a text plan is written? Always true outside of one. Asked for one position
+  // with the likeliest candidates first: the first new word that a full title has no room for ends the title.
+  [[nodiscard]] bool allows(std::string_view piece);
   // True where allows() has something to forbid.
   [[nodiscard]] bool restricts() const;
   // CONTROL ids that must not be sampled now.
@@ -78,6 +82,8 @@ class Parser {
   int max_branches_;
   bool plans_allowed_ = true;
   bool first_after_join_ = false;
+  bool asked_ = false;
+  bool title_full_ = false;  // asked_: the line that is written takes no more words
   std::vector<Token> banned_;
 
   std::vector<Held> held_;  // text markers: tokens that may be the start of one
