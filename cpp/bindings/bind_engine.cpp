@@ -59,7 +59,8 @@ void bind_options(py::module_& m) {
       .def_readwrite("stop", &Request::stop)
       .def_readwrite("plan_always", &Request::plan_always)
       .def_readwrite("max_branches", &Request::max_branches)
-      .def_readwrite("retain", &Request::retain);
+      .def_readwrite("retain", &Request::retain)
+      .def_readwrite("script", &Request::script);
 }
 
 void bind_results(py::module_& m) {
@@ -95,6 +96,7 @@ void bind_results(py::module_& m) {
       .def_readonly("seed_tokens", &Timings::seed_tokens)
       .def_readonly("steps", &Timings::steps)
       .def_readonly("lanes", &Timings::lanes)
+      .def_readonly("padding", &Timings::padding)
       .def_readonly("queue_s", &Timings::queue_s)
       .def_readonly("prompt_s", &Timings::prompt_s)
       .def_readonly("trunk_s", &Timings::trunk_s)
@@ -182,6 +184,28 @@ void bind_engine(py::module_& m) {
           },
           py::arg("layout"), py::arg("state"))
       .def("clear_retained", [](PyEngine& self) { self.engine.clear_retained(); })
+      .def(
+          "set_width_curve",
+          [](PyEngine& self, aspd::WidthCurve curve) { self.engine.set_width_curve(std::move(curve)); },
+          py::arg("curve"), "What steps and forks are scheduled by from now on; an empty curve: by nothing.")
+      .def(
+          "measure_step",
+          [](PyEngine& self, std::int32_t width, std::int32_t depth, std::int32_t n_steps) {
+            const py::gil_scoped_release release;
+            return self.engine.measure_step(width, depth, n_steps);
+          },
+          py::arg("width"), py::arg("depth"), py::arg("n_steps"),
+          "Seconds of each of n_steps decode steps of `width` lanes that share a prefix of `depth` cells, "
+          "greedy sampling included: [n_steps]. Raises ValueError, ContextFullError, DecodeError, "
+          "EngineBusyError.")
+      .def(
+          "measure_prompt",
+          [](PyEngine& self, std::int32_t n_tokens) {
+            const py::gil_scoped_release release;
+            return self.engine.measure_prompt(n_tokens);
+          },
+          py::arg("n_tokens"),
+          "Seconds of one step that reads n_tokens of a prompt. Raises: as measure_step.")
       .def_property_readonly("has_work", [](const PyEngine& self) { return self.engine.has_work(); })
       .def_property_readonly("can_join", [](const PyEngine& self) { return self.engine.can_join(); })
       .def_property_readonly("cannot_join_reason",

@@ -61,6 +61,7 @@ void bind_protocol(py::module_& m) {
       .def_readwrite("banned_in_branch", &Protocol::banned_in_branch)
       .def_readwrite("banned_after_join", &Protocol::banned_after_join)
       .def_readwrite("max_blocks", &Protocol::max_blocks)
+      .def_readwrite("branch_tokens", &Protocol::branch_tokens)
       .def_readwrite("text_before", &Protocol::text_before)
       .def_readwrite("strip_body", &Protocol::strip_body);
 

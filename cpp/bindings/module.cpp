@@ -16,5 +16,6 @@ PYBIND11_MODULE(_core, m) {
   bind_sampler(m);
   bind_model(m);
   bind_chat_template(m);
+  bind_width(m);
   bind_engine(m);
 }

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "aspd/backend.h"
+#include "aspd/width_policy.h"
 #include "engine_impl.h"
 #include "threads.h"
 
@@ -93,6 +94,13 @@ void Engine::Impl::check(const Request& request) const {
   require(request.max_branches >= 1 && request.max_branches <= 64, "max_branches must be between 1 and 64");
   require(request.stop.size() <= 64, "at most 64 stop strings");
   for (const std::string& stop : request.stop) require(!stop.empty(), "a stop string is empty");
+  for (const std::vector<Token>& lane : request.script) {
+    for (const Token token : lane) {
+      require(token >= 0 && token < model_->n_vocab(), "the script has a token id outside the vocabulary");
+    }
+  }
+  require(request.script.empty() || request.sampling.grammar.empty(),
+          "a script and a grammar exclude each other");
   request.sampling.validate(model_->n_vocab());
   const auto n_batch = static_cast<std::size_t>(options_.n_batch);
   require(!model_->has_encoder() || prompt.size() <= n_batch,
@@ -150,6 +158,7 @@ RequestId Engine::Impl::submit(Request request) {
   trunk.sampler = std::make_unique<Sampler>(model_.get(), own.sampling, 0);
   trunk.parser = std::make_unique<Parser>(live->protocol(), Parser::State::kTrunk, own.max_branches);
   trunk.text = std::make_unique<LaneText>(&own.stop);
+  if (!own.script.empty()) trunk.script = own.script.front();
   live->id = next_id_++;
   live->timings.prompt_tokens = static_cast<std::int64_t>(own.prompt.size());
   queue_.push_back(std::move(live));
@@ -249,20 +258,50 @@ bool Engine::Impl::encode(Live& live) {
   return true;
 }
 
+// The curve decides among lanes that have one token each: which of them run, and how many tokens of a scratch
+// sequence make the step a cheaper one. The earliest lane of each request always runs, the others take turns.
+void Engine::Impl::fit_width(StepPlan& plan) const {
+  std::vector<Share>& shares = plan.shares;
+  const auto more = [](const Share& share) { return share.lane->pending.size() > 1; };
+  if (curve_.empty() || std::any_of(shares.begin(), shares.end(), more)) return;
+  std::vector<bool> runs(shares.size());
+  std::vector<std::size_t> others;
+  for (std::size_t i = 0; i < shares.size(); ++i) {
+    runs[i] = i == 0 || shares[i].live != shares[i - 1].live;
+    if (!runs[i]) others.push_back(i);
+  }
+  const auto live = static_cast<std::int32_t>(shares.size());
+  const auto least = live - static_cast<std::int32_t>(others.size());
+  const StepWidth step = choose_width(curve_, live, least, options_.n_lanes, cache_.cells_in_use());
+  std::stable_sort(others.begin(), others.end(), [&](std::size_t a, std::size_t b) {
+    return shares[a].lane->record.size() < shares[b].lane->record.size();
+  });
+  for (std::int32_t i = 0; i < step.lanes - least; ++i) runs[others[static_cast<std::size_t>(i)]] = true;
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < shares.size(); ++i) {
+    if (runs[i]) shares[kept++] = shares[i];
+  }
+  shares.erase(shares.begin() + static_cast<std::ptrdiff_t>(kept), shares.end());
+  const auto width = static_cast<std::size_t>(step.width);
+  if (cache_.sequences_free() > 0 && cache_.cells_free() >= width) plan.n_padding = step.width - step.lanes;
+}
+
 // Every lane that has something to decode gives its next token; what room is left goes to prompts and seeds.
-std::vector<Engine::Impl::Share> Engine::Impl::plan_step() {
+Engine::Impl::StepPlan Engine::Impl::plan_step() {
   while (true) {
     std::size_t n_running = 0;
     for (const auto& live : live_) n_running += running_lanes(*live).size();
     for (const auto& live : live_) start_waiting(*live, n_running);
-    std::vector<Share> shares;
+    StepPlan plan;
+    std::vector<Share>& shares = plan.shares;
     for (const auto& live : live_) {
       for (Lane* lane : running_lanes(*live)) {
         if (shares.size() < static_cast<std::size_t>(options_.n_lanes))
           shares.push_back({live.get(), lane, 1, -1});
       }
     }
-    if (shares.empty()) return shares;
+    if (shares.empty()) return plan;
+    fit_width(plan);
 
     std::size_t room = static_cast<std::size_t>(options_.n_batch) - shares.size();
     std::size_t total = shares.size();
@@ -272,7 +311,8 @@ std::vector<Engine::Impl::Share> Engine::Impl::plan_step() {
       room -= more;
       total += more;
     }
-    if (make_room(total)) return shares;
+    if (make_room(total)) return plan;
+    plan.n_padding = 0;
     // The cells are used up. Prompts and seeds wait; if single tokens do not fit either, the youngest ends.
     if (cache_.cells_free() >= shares.size()) {
       std::size_t spare = cache_.cells_free() - shares.size();
@@ -281,7 +321,7 @@ std::vector<Engine::Impl::Share> Engine::Impl::plan_step() {
         share.n_tokens = 1 + more;
         spare -= more;
       }
-      return shares;
+      return plan;
     }
     finish(*live_.back(), FinishReason::kLength);
     sweep();
@@ -291,7 +331,8 @@ std::vector<Engine::Impl::Share> Engine::Impl::plan_step() {
 std::vector<Event> Engine::Impl::step() {
   settle_cancelled();
   admit();
-  std::vector<Share> shares = plan_step();
+  StepPlan plan = plan_step();
+  std::vector<Share>& shares = plan.shares;
   if (!shares.empty()) {
     const Clock::time_point start = Clock::now();
     decoder_.clear();
@@ -303,6 +344,9 @@ std::vector<Event> Engine::Impl::step() {
         if (last) share.row = row;
       }
     }
+    Sequence scratch;
+    if (plan.n_padding > 0) scratch = cache_.acquire();
+    for (std::int32_t i = 0; i < plan.n_padding; ++i) decoder_.add(filler(0), i, scratch.id(), true);
     Decoder::Status status = Decoder::Status::kDone;
     try {
       status = decoder_.decode();
@@ -310,8 +354,9 @@ std::vector<Event> Engine::Impl::step() {
       drop_all(shares);
       throw;
     }
+    scratch = Sequence();
     if (status == Decoder::Status::kDone) {
-      take_results(shares, seconds_since(start));
+      take_results(plan, seconds_since(start));
     } else if (status == Decoder::Status::kFull && !retained_.evict()) {
       finish(*live_.back(), FinishReason::kLength);
     }
@@ -321,10 +366,11 @@ std::vector<Event> Engine::Impl::step() {
   return std::move(events_);
 }
 
-void Engine::Impl::take_results(std::vector<Share>& shares, double seconds) {
+void Engine::Impl::take_results(StepPlan& plan, double seconds) {
   const Clock::time_point start = Clock::now();
+  std::vector<Share>& shares = plan.shares;
   for (Share& share : shares) share.lane->decoded(share.n_tokens);
-  const bool one_lane = shares.size() == 1 && shares[0].n_tokens == 1;
+  const bool one_lane = shares.size() == 1 && shares[0].n_tokens == 1 && plan.n_padding == 0;
 
   // A step counts once for each request in it, under the phase in which it began.
   std::vector<std::pair<Live*, Live::Phase>> phases;
@@ -338,6 +384,7 @@ void Engine::Impl::take_results(std::vector<Share>& shares, double seconds) {
   for (const auto& [live, phase] : phases) {
     live->book(seconds);
     if (phase != Live::Phase::kPrompt && phase != Live::Phase::kPromptBlock) ++live->timings.steps;
+    live->timings.padding += plan.n_padding;
   }
 
   for (Share& share : shares) {
@@ -463,6 +510,19 @@ void Engine::load_state(const Layout& layout, const std::vector<std::uint8_t>& s
 void Engine::clear_retained() {
   const Impl::Guard guard(impl_->busy_);
   impl_->clear_retained();
+}
+
+void Engine::set_width_curve(WidthCurve curve) {
+  const Impl::Guard guard(impl_->busy_);
+  impl_->curve_ = std::move(curve);
+}
+std::vector<double> Engine::measure_step(std::int32_t width, std::int32_t depth, std::int32_t n_steps) {
+  const Impl::Guard guard(impl_->busy_);
+  return impl_->measure_step(width, depth, n_steps);
+}
+double Engine::measure_prompt(std::int32_t n_tokens) {
+  const Impl::Guard guard(impl_->busy_);
+  return impl_->measure_prompt(n_tokens);
 }
 
 bool Engine::has_work() const {

@@ -1,5 +1,5 @@
 // The engine's insides, shared by engine.cpp (requests and steps), lanes.cpp (what a token leads to),
-// score.cpp (likelihoods) and self_test.cpp.
+// score.cpp (likelihoods), measure.cpp (the width curve) and self_test.cpp.
 #pragma once
 
 #include <deque>
@@ -25,6 +25,8 @@ class Engine::Impl {
   std::vector<std::uint8_t> save_state(const Layout& layout);
   void load_state(const Layout& layout, const std::vector<std::uint8_t>& state);
   void clear_retained();
+  std::vector<double> measure_step(std::int32_t width, std::int32_t depth, std::int32_t n_steps);
+  double measure_prompt(std::int32_t n_tokens);
 
   // One thread at a time: the second gets EngineBusyError.
   class Guard {
@@ -45,6 +47,7 @@ class Engine::Impl {
   Decoder decoder_;
   KvCache cache_;
   Retained retained_;
+  WidthCurve curve_;
   std::int32_t n_outputs_;
   std::string cannot_join_;
   std::atomic<bool> busy_{false};
@@ -67,8 +70,14 @@ class Engine::Impl {
   void admit();
   [[nodiscard]] bool encode(Live& live);
   [[nodiscard]] bool make_room(std::size_t n_cells);
-  [[nodiscard]] std::vector<Share> plan_step();
-  void take_results(std::vector<Share>& shares, double seconds);
+  // The lanes of a step and how many more tokens fill it up.
+  struct StepPlan {
+    std::vector<Share> shares;
+    std::int32_t n_padding = 0;
+  };
+  [[nodiscard]] StepPlan plan_step();
+  void fit_width(StepPlan& plan) const;
+  void take_results(StepPlan& plan, double seconds);
   void drop_all(const std::vector<Share>& shares);
   void finish(Live& live, FinishReason reason);
   void sweep();
@@ -99,10 +108,16 @@ class Engine::Impl {
   [[nodiscard]] std::vector<Token> seed_ids(const Protocol& protocol, const std::vector<SeedPart>& parts,
                                             const std::string& title, int number) const;
   [[nodiscard]] std::size_t cells_for_branches(const Live& live) const;
+  [[nodiscard]] double gain_of_plan(const Live& live) const;
 
   // score.cpp
   template <typename Take>
   void walk(const Layout& layout, const Take& take);
+
+  // measure.cpp
+  void require_idle();
+  [[nodiscard]] Sequence read_prefix(std::int32_t n_tokens);
+  [[nodiscard]] Token filler(std::int32_t i) const;
 
   // self_test.cpp
   void warm_up();

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "aspd/width_policy.h"
 #include "engine_impl.h"
 #include "utf8.h"
 
@@ -88,7 +89,8 @@ void Engine::Impl::sample(Live& live, Lane& lane, std::int32_t row) {
   if (lane.parser->restricts()) {
     allowed = [&](Token token) { return lane.parser->allows(model_->piece(token)); };
   }
-  const Token token = lane.sampler->sample(decoder_.logits(row), model_->n_vocab(), banned, allowed);
+  Token token = lane.sampler->sample(decoder_.logits(row), model_->n_vocab(), banned, allowed);
+  if (lane.script_at < lane.script.size()) token = lane.script[lane.script_at++];
   if (live.timings.first_token_s == 0) live.timings.first_token_s = seconds_since(live.submitted);
   if (token < 0) {
     no_token(live, lane);
@@ -135,6 +137,11 @@ void Engine::Impl::act(Live& live, Lane& lane, const Outcome& outcome, std::size
     live.titles = outcome.titles;
     if (!make_room(cells_for_branches(live))) {
       act(live, lane, lane.parser->give_up_plan("cells for the branches are missing"), undecoded);
+      return;
+    }
+    if (!live.request.plan_always && !curve_.empty() && gain_of_plan(live) < kLeastGain) {
+      act(live, lane, lane.parser->give_up_plan("the branches would not pay: too narrow a gain is predicted"),
+          undecoded);
       return;
     }
     live.forking = true;
@@ -222,6 +229,24 @@ std::size_t Engine::Impl::cells_for_branches(const Live& live) const {
   return n;
 }
 
+// Predicted speed-up of the block that is about to be forked.
+double Engine::Impl::gain_of_plan(const Live& live) const {
+  const Protocol& protocol = *live.protocol();
+  BlockForecast block;
+  block.n_branches = static_cast<std::int32_t>(live.titles.size());
+  block.body_tokens = protocol.branch_tokens;
+  block.decoded_again = protocol.join_rule == JoinRule::kLinear;
+  block.most = options_.n_lanes;
+  block.depth = cache_.cells_in_use();
+  int number = 0;
+  for (const std::string& title : live.titles) {
+    block.seed_tokens +=
+        static_cast<double>(seed_ids(protocol, protocol.branch_seed, title, ++number).size()) /
+        block.n_branches;
+  }
+  return predicted_gain(curve_, block);
+}
+
 void Engine::Impl::begin_block(Live& live) {
   const Protocol& protocol = *live.protocol();
   live.forking = false;
@@ -257,6 +282,7 @@ void Engine::Impl::begin_block(Live& live) {
     lane.sampler = std::make_unique<Sampler>(model_.get(), live.request.sampling, stream);
     lane.parser = std::make_unique<Parser>(&protocol, Parser::State::kBranch, live.request.max_branches);
     lane.text = std::make_unique<LaneText>(&live.request.stop);
+    if (++live.n_branches < live.request.script.size()) lane.script = live.request.script[live.n_branches];
     live.blocks.back().branches.emplace_back();
     live.blocks.back().branches.back().title = live.titles[i];
 

@@ -35,6 +35,8 @@ struct Lane {
   Layout record;               // what this lane itself has put into the cells
   std::vector<Kind> kinds;     // of the tokens sampled or fed in an answer, rewound ones taken off
   std::vector<Token> tail;     // of a branch: tokens that belong to it but were never decoded
+  std::vector<Token> script;   // tokens to take in place of the sampled ones
+  std::size_t script_at = 0;
 
   std::unique_ptr<Sampler> sampler;
   std::unique_ptr<Parser> parser;
@@ -80,7 +82,8 @@ struct Live {
   std::vector<BlockResult> blocks;
   std::string fallback;
   std::string stop_match;
-  std::size_t n_sampled = 0;  // rewound ones taken off
+  std::size_t n_sampled = 0;   // rewound ones taken off
+  std::size_t n_branches = 0;  // of all blocks so far
   Timings timings;
   Clock::time_point submitted;
 

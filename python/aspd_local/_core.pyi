@@ -10,6 +10,7 @@ import enum
 import typing
 
 __all__: list[str] = [
+    "BlockForecast",
     "BlockResult",
     "BranchResult",
     "ChatTemplate",
@@ -31,13 +32,18 @@ __all__: list[str] = [
     "SamplingOptions",
     "SeedKind",
     "SeedPart",
+    "StepWidth",
     "Timings",
+    "WidthCurve",
+    "WidthPoint",
     "build_info",
     "check_gguf",
+    "choose_width",
     "common_prefix",
     "drain_log",
     "has_position_gaps",
     "plan_fault",
+    "predicted_gain",
 ]
 
 class GgufSummary:
@@ -199,6 +205,10 @@ class Protocol:
     @branch_seed.setter
     def branch_seed(self, arg0: collections.abc.Sequence[SeedPart]) -> None: ...
     @property
+    def branch_tokens(self) -> int: ...
+    @branch_tokens.setter
+    def branch_tokens(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
     def join_seed(self) -> list[SeedPart]: ...
     @join_seed.setter
     def join_seed(self, arg0: collections.abc.Sequence[SeedPart]) -> None: ...
@@ -342,6 +352,87 @@ class ChatTemplate:
         The prompt as (text, is_input). Raises ValueError for malformed JSON or too much of it; ModelError when the template raises an exception or takes more time or memory than it may.
         """
 
+class WidthPoint:
+    """
+    A measured decode step: width in lanes, depth in cells, seconds.
+    """
+    def __init__(
+        self,
+        width: typing.SupportsInt | typing.SupportsIndex,
+        depth: typing.SupportsInt | typing.SupportsIndex,
+        seconds: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> None: ...
+    @property
+    def depth(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def width(self) -> int: ...
+
+class WidthCurve:
+    """
+    Seconds of a decode step by its width and the cells in use.
+    """
+    @typing.overload
+    def __init__(self) -> None: ...
+    @typing.overload
+    def __init__(
+        self,
+        points: collections.abc.Sequence[WidthPoint],
+        prompt_token_s: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    ) -> None:
+        """
+        Raises ValueError: each depth needs the same widths, 1 among them.
+        """
+    def seconds(
+        self,
+        width: typing.SupportsInt | typing.SupportsIndex,
+        depth: typing.SupportsInt | typing.SupportsIndex,
+    ) -> float: ...
+    @property
+    def empty(self) -> bool: ...
+    @property
+    def max_width(self) -> int: ...
+    @property
+    def prompt_token_s(self) -> float: ...
+
+class StepWidth:
+    """
+    Lanes that run, and the width that they are padded to.
+    """
+    @property
+    def lanes(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+
+class BlockForecast:
+    """
+    What is known of a block before it is forked.
+    """
+
+    decoded_again: bool
+    def __init__(self) -> None: ...
+    @property
+    def body_tokens(self) -> float: ...
+    @body_tokens.setter
+    def body_tokens(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def depth(self) -> int: ...
+    @depth.setter
+    def depth(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def most(self) -> int: ...
+    @most.setter
+    def most(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def n_branches(self) -> int: ...
+    @n_branches.setter
+    def n_branches(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def seed_tokens(self) -> float: ...
+    @seed_tokens.setter
+    def seed_tokens(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+
 class EngineOptions:
     cache_type: str
     flash_attn: str
@@ -396,6 +487,13 @@ class Request:
     @max_tokens.setter
     def max_tokens(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
     @property
+    def script(self) -> list[list[int]]: ...
+    @script.setter
+    def script(
+        self,
+        arg0: collections.abc.Sequence[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]],
+    ) -> None: ...
+    @property
     def stop(self) -> list[str]: ...
     @stop.setter
     def stop(self, arg0: collections.abc.Sequence[str]) -> None: ...
@@ -445,6 +543,8 @@ class Timings:
     def lanes(self) -> int: ...
     @property
     def one_lane_s(self) -> float: ...
+    @property
+    def padding(self) -> int: ...
     @property
     def plan_s(self) -> float: ...
     @property
@@ -518,6 +618,19 @@ class Engine:
         """
         Rows of logits after each token: float32 [n_tokens, n_vocab] as bytes.
         """
+    def measure_prompt(self, n_tokens: typing.SupportsInt | typing.SupportsIndex) -> float:
+        """
+        Seconds of one step that reads n_tokens of a prompt. Raises: as measure_step.
+        """
+    def measure_step(
+        self,
+        width: typing.SupportsInt | typing.SupportsIndex,
+        depth: typing.SupportsInt | typing.SupportsIndex,
+        n_steps: typing.SupportsInt | typing.SupportsIndex,
+    ) -> list[float]:
+        """
+        Seconds of each of n_steps decode steps of `width` lanes that share a prefix of `depth` cells, greedy sampling included: [n_steps]. Raises ValueError, ContextFullError, DecodeError, EngineBusyError.
+        """
     def save_state(self, layout: Layout) -> bytes:
         """
         Cells of the retained sequence that holds exactly this layout; b'' if none does.
@@ -525,6 +638,10 @@ class Engine:
     def score(self, layout: Layout) -> list[float]:
         """
         Log probability of each token, [n_tokens]; 0 where nothing predicts it.
+        """
+    def set_width_curve(self, curve: WidthCurve) -> None:
+        """
+        What steps and forks are scheduled by from now on; an empty curve: by nothing.
         """
     def step(self) -> list[Event]:
         """
@@ -557,6 +674,17 @@ def check_gguf(path: str) -> GgufSummary:
     Reads a model file's header, metadata and tensor table and refuses what llama.cpp would abort on. Reads no weights. Raises ModelError.
     """
 
+def choose_width(
+    curve: WidthCurve,
+    live: typing.SupportsInt | typing.SupportsIndex,
+    least: typing.SupportsInt | typing.SupportsIndex,
+    most: typing.SupportsInt | typing.SupportsIndex,
+    depth: typing.SupportsInt | typing.SupportsIndex,
+) -> StepWidth:
+    """
+    The step that decodes most tokens a second with `live` lanes, `least` of which must move.
+    """
+
 def common_prefix(a: Layout, b: Layout) -> int:
     """
     Leading tokens that two layouts share, never ending inside a block.
@@ -579,4 +707,9 @@ def plan_fault(
 ) -> str:
     """
     Why these titles cannot be forked; '' if they can.
+    """
+
+def predicted_gain(curve: WidthCurve, block: BlockForecast) -> float:
+    """
+    Seconds of the branches' text written serially / seconds of the block.
     """

@@ -47,6 +47,7 @@ class ProtocolFile:
     plan: Mapping[str, Any] = field(default_factory=dict)
     branch_seed: tuple[str, ...] = ()
     branch_close: str = ""
+    branch_tokens: int = 40
     join_seed: tuple[str, ...] = ()
     join_rule: JoinRule = "longest"
     banned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -109,6 +110,7 @@ def parse(text: str, name: str) -> ProtocolFile:
             plan=raw["plan"],
             branch_seed=tuple(raw["branch"]["seed"]),
             branch_close=raw["branch"]["close"],
+            branch_tokens=raw["branch"]["tokens"],
             join_seed=tuple(join["seed"]),
             join_rule=join["rule"],
             banned={state: tuple(markers) for state, markers in raw.get("banned", {}).items()},
@@ -207,6 +209,7 @@ def bind(file: ProtocolFile, model: _core.Model, *, join_rule: JoinRule | None =
     protocol.banned_in_plan = [marker(text) for text in file.banned.get("plan", ())]
     protocol.banned_in_branch = [marker(text) for text in file.banned.get("branch", ())]
     protocol.banned_after_join = [marker(text) for text in file.banned.get("after_join", ())]
+    protocol.branch_tokens = file.branch_tokens
     protocol.max_blocks = file.max_blocks
     protocol.text_before = file.text_before
     protocol.strip_body = file.strip_body

@@ -13,6 +13,7 @@
 #include "aspd/model.h"
 #include "aspd/protocol.h"
 #include "aspd/sampler.h"
+#include "aspd/width_curve.h"
 
 namespace aspd {
 
@@ -41,6 +42,10 @@ struct Request {
   bool plan_always = false;        // open the plan at once
   std::int32_t max_branches = 16;  // of one block; a plan with more is decoded serially
   bool retain = true;              // keep the answer in the cache when it is done
+  // To replay an answer for its times: tokens that are taken in place of the sampled ones, which are sampled
+  // all the same. [0]: the trunk's, [i]: those of the i-th branch of the answer. A lane whose tokens are used
+  // up goes on by itself.
+  std::vector<std::vector<Token>> script;
 };
 
 enum class FinishReason { kStop, kLength, kCancelled };
@@ -68,7 +73,8 @@ struct Timings {
   std::int64_t rewound_tokens = 0;  // sampled and taken back
   std::int64_t seed_tokens = 0;     // fed, not sampled: seeds, closing markers, text of `linear`
   std::int64_t steps = 0;
-  std::int64_t lanes = 0;  // sum over the steps of this request's lanes
+  std::int64_t lanes = 0;    // sum over the steps of this request's lanes
+  std::int64_t padding = 0;  // sum over the steps of lanes that only filled them up to a cheaper width
   double queue_s = 0;
   double prompt_s = 0;
   double trunk_s = 0;
@@ -140,6 +146,16 @@ class Engine {
   void load_state(const Layout& layout, const std::vector<std::uint8_t>& state);
   // Forgets all retained sequences.
   void clear_retained();
+
+  // What the following steps and forks are scheduled by; an empty curve: every lane runs in every step, every
+  // sound plan is forked.
+  void set_width_curve(WidthCurve curve);
+  // Measures n_steps decode steps of `width` lanes that share a prefix of `depth` cells, greedy sampling
+  // included; seconds of each, [n_steps]. On an idle engine; retained sequences may be given up. Throws
+  // std::invalid_argument, ContextFullError, DecodeError, EngineBusyError.
+  std::vector<double> measure_step(std::int32_t width, std::int32_t depth, std::int32_t n_steps);
+  // Seconds of one step that reads n_tokens of a prompt. As measure_step().
+  double measure_prompt(std::int32_t n_tokens);
 
   [[nodiscard]] bool has_work() const;
   [[nodiscard]] bool can_join() const;

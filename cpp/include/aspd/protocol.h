@@ -57,6 +57,7 @@ struct Protocol {
   std::vector<Marker> banned_after_join;  // for the first token after a join only
 
   int max_blocks = 16;      // in one answer; afterwards plan_open is banned
+  int branch_tokens = 40;   // of a typical branch's body: what a plan's gain is predicted with
   std::string text_before;  // of a branch, in the answer's text; {title} and {n} are replaced
   std::string text_after;
   std::string text_join;           // between the last branch and the trunk, if the trunk goes on

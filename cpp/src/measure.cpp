@@ -1,0 +1,88 @@
+// Times of decode steps, measured on the engine itself: same context, same threads, same sampler.
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+
+#include "engine_impl.h"
+
+namespace aspd {
+
+void Engine::Impl::require_idle() {
+  if (!queue_.empty() || !live_.empty()) throw std::invalid_argument("the engine has requests to answer");
+  if (model_->has_encoder())
+    throw std::invalid_argument("an encoder reads the prompt: no branches, no widths");
+  decoder_.clear_abort();
+}
+
+// Any token will do, but not always the same one: an embedding that stays in the nearest cache flatters.
+Token Engine::Impl::filler(std::int32_t i) const {
+  return (std::max(model_->bos(), 0) + i) % model_->n_vocab();
+}
+
+// A sequence of n cells.
+Sequence Engine::Impl::read_prefix(std::int32_t n_tokens) {
+  Sequence sequence = cache_.acquire();
+  for (Pos at = 0; at < n_tokens;) {
+    const std::int32_t n = std::min(options_.n_batch, n_tokens - at);
+    decoder_.clear();
+    for (std::int32_t i = 0; i < n; ++i) decoder_.add(filler(at + i), at + i, sequence.id(), i + 1 == n);
+    if (decoder_.decode() != Decoder::Status::kDone) throw DecodeError(1, "llama.cpp found no cells");
+    sequence.record(at, static_cast<std::size_t>(n));
+    at += n;
+  }
+  return sequence;
+}
+
+std::vector<double> Engine::Impl::measure_step(std::int32_t width, std::int32_t depth, std::int32_t n_steps) {
+  require_idle();
+  if (width < 1 || width > options_.n_lanes)
+    throw std::invalid_argument("a width must be between 1 and n_lanes, " + std::to_string(options_.n_lanes));
+  if (depth < 1) throw std::invalid_argument("a depth must be at least 1");
+  if (n_steps < 1) throw std::invalid_argument("n_steps must be at least 1");
+  if (width > 1 && !cannot_join_.empty())
+    throw std::invalid_argument("this model cannot join branches: " + cannot_join_);
+  retained_.clear();
+  // The first step builds the graph of its width and is not counted.
+  const auto needed = static_cast<std::size_t>(depth) +
+                      static_cast<std::size_t>(width) * (static_cast<std::size_t>(n_steps) + 1);
+  if (needed > cache_.cells_free()) throw ContextFullError(needed, cache_.cells_free());
+
+  Sequence prefix = read_prefix(depth);
+  std::vector<Sequence> lanes;
+  for (std::int32_t i = 0; i < width; ++i) {
+    lanes.push_back(i + 1 == width ? std::move(prefix) : prefix.fork());
+  }
+  SamplingOptions greedy;
+  greedy.temperature = 0;
+  Sampler sampler(model_.get(), greedy, 0);
+  std::vector<double> times;
+  for (std::int32_t step = 0; step <= n_steps; ++step) {
+    const Clock::time_point start = Clock::now();
+    decoder_.clear();
+    for (std::int32_t i = 0; i < width; ++i) {
+      decoder_.add(filler(step * width + i), depth + step, lanes[static_cast<std::size_t>(i)].id(), true);
+    }
+    if (decoder_.decode() != Decoder::Status::kDone) throw DecodeError(1, "llama.cpp found no cells");
+    for (std::int32_t i = 0; i < width; ++i) {
+      (void)sampler.sample(decoder_.logits(i), model_->n_vocab(), {}, nullptr);
+      lanes[static_cast<std::size_t>(i)].record(depth + step, 1);
+    }
+    if (step > 0) times.push_back(seconds_since(start));
+  }
+  return times;
+}
+
+double Engine::Impl::measure_prompt(std::int32_t n_tokens) {
+  require_idle();
+  if (n_tokens < 1 || n_tokens > options_.n_batch)
+    throw std::invalid_argument("n_tokens must be between 1 and n_batch, " +
+                                std::to_string(options_.n_batch));
+  retained_.clear();
+  const auto needed = static_cast<std::size_t>(n_tokens);
+  if (needed > cache_.cells_free()) throw ContextFullError(needed, cache_.cells_free());
+  const Clock::time_point start = Clock::now();
+  (void)read_prefix(n_tokens);
+  return seconds_since(start);
+}
+
+}  // namespace aspd
