@@ -18,6 +18,7 @@ void bind_backend(py::module_& m) {
     aspd::start_backend();
     return aspd::build_info();
   });
+  m.def("gpu_devices", &aspd::gpu_devices, "Names of the GPUs that this build can use.");
   m.def("has_position_gaps", &aspd::has_position_gaps,
         "Whether this build's llama.cpp allows the join rule 'sum'.");
 }

@@ -3,7 +3,9 @@
 #include <cstdlib>
 #include <deque>
 #include <mutex>
+#include <string>
 
+#include "ggml-backend.h"
 #include "ggml.h"
 #include "llama.h"
 
@@ -94,6 +96,17 @@ void clear_last_error() {
 std::string build_info() {
   return std::string("aspd-local " ASPD_VERSION ", llama.cpp " ASPD_LLAMA_COMMIT ", ") +
          (has_position_gaps() ? "position gaps" : "no position gaps") + ", " + llama_print_system_info();
+}
+
+std::vector<std::string> gpu_devices() {
+  start_backend();
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < ggml_backend_dev_count(); ++i) {
+    ggml_backend_dev_t device = ggml_backend_dev_get(i);
+    if (ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU) continue;
+    names.emplace_back(ggml_backend_dev_description(device));
+  }
+  return names;
 }
 
 bool has_position_gaps() { return ASPD_HAS_POSITION_GAPS != 0; }

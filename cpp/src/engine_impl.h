@@ -116,7 +116,7 @@ class Engine::Impl {
 
   // measure.cpp
   void require_idle();
-  [[nodiscard]] Sequence read_prefix(std::int32_t n_tokens);
+  [[nodiscard]] Sequence read_prefix(std::int32_t n_tokens, Layout& record);
   [[nodiscard]] Token filler(std::int32_t i) const;
 
   // self_test.cpp

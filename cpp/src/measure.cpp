@@ -19,10 +19,14 @@ Token Engine::Impl::filler(std::int32_t i) const {
   return (std::max(model_->bos(), 0) + i) % model_->n_vocab();
 }
 
-// A sequence of n cells.
-Sequence Engine::Impl::read_prefix(std::int32_t n_tokens) {
-  Sequence sequence = cache_.acquire();
-  for (Pos at = 0; at < n_tokens;) {
+// A sequence of n cells, taken from the retained ones where a measurement before has left it.
+Sequence Engine::Impl::read_prefix(std::int32_t n_tokens, Layout& record) {
+  Layout prefix;
+  for (std::int32_t i = 0; i < n_tokens; ++i) prefix.push(filler(i), i, 0, 0);
+  if (retained_.find(prefix) == nullptr) retained_.clear();
+  Sequence sequence = retained_.take(prefix, prefix.size(), record);
+  if (!sequence) sequence = cache_.acquire();
+  for (auto at = static_cast<Pos>(record.size()); at < n_tokens;) {
     const std::int32_t n = std::min(options_.n_batch, n_tokens - at);
     decoder_.clear();
     for (std::int32_t i = 0; i < n; ++i) decoder_.add(filler(at + i), at + i, sequence.id(), i + 1 == n);
@@ -30,6 +34,7 @@ Sequence Engine::Impl::read_prefix(std::int32_t n_tokens) {
     sequence.record(at, static_cast<std::size_t>(n));
     at += n;
   }
+  record = std::move(prefix);
   return sequence;
 }
 
@@ -41,17 +46,16 @@ std::vector<double> Engine::Impl::measure_step(std::int32_t width, std::int32_t 
   if (n_steps < 1) throw std::invalid_argument("n_steps must be at least 1");
   if (width > 1 && !cannot_join_.empty())
     throw std::invalid_argument("this model cannot join branches: " + cannot_join_);
-  retained_.clear();
   // The first step builds the graph of its width and is not counted.
-  const auto needed = static_cast<std::size_t>(depth) +
-                      static_cast<std::size_t>(width) * (static_cast<std::size_t>(n_steps) + 1);
-  if (needed > cache_.cells_free()) throw ContextFullError(needed, cache_.cells_free());
-
-  Sequence prefix = read_prefix(depth);
-  std::vector<Sequence> lanes;
-  for (std::int32_t i = 0; i < width; ++i) {
-    lanes.push_back(i + 1 == width ? std::move(prefix) : prefix.fork());
+  const std::size_t n_new = static_cast<std::size_t>(width) * (static_cast<std::size_t>(n_steps) + 1);
+  const std::size_t n_all = n_new + static_cast<std::size_t>(depth);
+  if (n_all > cache_.n_cells()) throw ContextFullError(n_all, cache_.n_cells());
+  Layout record;
+  Sequence prefix = read_prefix(depth, record);
+  while ((cache_.sequences_free() < width || cache_.cells_free() < n_new) && retained_.evict()) {
   }
+  std::vector<Sequence> lanes;
+  for (std::int32_t i = 0; i < width; ++i) lanes.push_back(prefix.fork());
   SamplingOptions greedy;
   greedy.temperature = 0;
   Sampler sampler(model_.get(), greedy, 0);
@@ -69,6 +73,7 @@ std::vector<double> Engine::Impl::measure_step(std::int32_t width, std::int32_t 
     }
     if (step > 0) times.push_back(seconds_since(start));
   }
+  retained_.keep(std::move(prefix), std::move(record));
   return times;
 }
 
@@ -80,8 +85,9 @@ double Engine::Impl::measure_prompt(std::int32_t n_tokens) {
   retained_.clear();
   const auto needed = static_cast<std::size_t>(n_tokens);
   if (needed > cache_.cells_free()) throw ContextFullError(needed, cache_.cells_free());
+  Layout record;
   const Clock::time_point start = Clock::now();
-  (void)read_prefix(n_tokens);
+  (void)read_prefix(n_tokens, record);
   return seconds_since(start);
 }
 

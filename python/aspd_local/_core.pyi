@@ -41,6 +41,7 @@ __all__: list[str] = [
     "choose_width",
     "common_prefix",
     "drain_log",
+    "gpu_devices",
     "has_position_gaps",
     "plan_fault",
     "predicted_gain",
@@ -693,6 +694,11 @@ def common_prefix(a: Layout, b: Layout) -> int:
 def drain_log() -> list[tuple[int, str]]:
     """
     Lines that llama.cpp logged since the last call: (level as in logging, text).
+    """
+
+def gpu_devices() -> list[str]:
+    """
+    Names of the GPUs that this build can use.
     """
 
 def has_position_gaps() -> bool:

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing_extensions import Unpack
 
 from aspd_local import _core, chat, protocol
+from aspd_local.errors import ContextFullError
 from aspd_local.events import Done, End, Event, Fork, Join, ReadingOrder, Text, branch_name
 from aspd_local.history import History
 from aspd_local.layout import JoinRule, Layout, Segment, Trunk, lay_out, structure
@@ -28,6 +29,8 @@ _log = logging.getLogger("aspd_local")
 _log.addHandler(logging.NullHandler())  # quiet unless the program asks for llama.cpp's log
 
 SERIAL = "serial"
+# Steps of smaller models are over before a schedule could gain anything.
+LEAST_PARAMETERS = 10_000_000
 Messages = str | Sequence[chat.Message]
 Progress = Callable[[int, int | None, str], None]
 
@@ -69,6 +72,7 @@ class Model:
         from aspd_local.sources import resolve
 
         self.path = resolve(os.fspath(source), offline=offline, progress=progress)
+        measured = _profile_use(settings.pop("profile", "off")) == "auto"
         options = _core.ModelOptions()
         options.use_mmap = use_mmap
         options.n_gpu_layers = n_gpu_layers
@@ -77,6 +81,8 @@ class Model:
             self._engine: _core.Engine | None = _core.Engine(self._model, _engine_options(settings))
         finally:
             _drain_log()
+        self._unscheduled = measured and self._model.n_params >= LEAST_PARAMETERS
+        self._n_gpu_layers = n_gpu_layers
         self._file = protocol.choose(self._model)
         self._template = chat.compile_template(self._model) if self._model.chat_template else None
         self._history = History()
@@ -365,8 +371,31 @@ class Model:
         request = options.to_request(_to_core(prompt), bound)
         if bound is None:
             self._ban_markers(request)
+        elif self._unscheduled:
+            self._schedule()
         fallback = self.cannot_join_reason if options.parallel != "off" else None
         return request, SERIAL if file is None else file.name, fallback
+
+    def _schedule(self) -> None:
+        """Gives the engine its width curve: the one that is kept, or else measured now if it is idle."""
+        from aspd_local import profile
+
+        engine = self._open_engine()
+        if engine.has_work:
+            return
+        self._unscheduled = False
+        key = profile.key_of(self.path, engine, n_gpu_layers=self._n_gpu_layers)
+        if (found := profile.load(key)) is None:
+            _log.info("measuring what decode steps cost on this machine, once for this model")
+            try:
+                found = profile.measure(key, engine, profile.SHORT)
+            except ContextFullError:
+                return  # too small a context to tell
+            try:
+                profile.save(found)
+            except OSError as error:
+                _log.warning("the profile cannot be kept: %s", error)
+        engine.set_width_curve(found.curve())
 
     def _ban_markers(self, request: _core.Request) -> None:
         """A serial answer of a model that knows markers must not write them."""
@@ -494,6 +523,12 @@ def _close(events: Iterator[Event]) -> None:
     close = getattr(events, "close", None)
     if close is not None:
         close()
+
+
+def _profile_use(profile: str) -> str:
+    if profile not in ("auto", "off"):
+        raise ValueError(f"profile must be 'auto' or 'off', not {profile!r}")
+    return profile
 
 
 def _rule(bound: _core.Protocol) -> JoinRule:

@@ -55,7 +55,8 @@ class Timings:
         trunk_tokens, plan_tokens, branch_tokens: sampled tokens; markers and plans count as plan_tokens.
         rewound_tokens: sampled and taken back, because a plan could not be used.
         seed_tokens: decoded without being sampled: seeds, closing markers, the second pass of `linear`.
-        steps: decode steps after the prompt; lanes: their lanes, added up.
+        steps: decode steps after the prompt; lanes: their lanes, added up; padding: tokens that only filled
+            steps up to a cheaper width.
         queue_s, prompt_s, trunk_s, plan_s, branch_s, join_s: the phases.
         first_token_s: from the call to the first token.
         total_s: from the call to the end.
@@ -73,6 +74,7 @@ class Timings:
     seed_tokens: int
     steps: int
     lanes: int
+    padding: int
     queue_s: float
     prompt_s: float
     trunk_s: float

@@ -40,6 +40,9 @@ class EngineSettings(TypedDict, total=False):
     flash_attn: "auto" (off on a CPU), "on", "off". cache_type: "f32", "f16", "q8_0".
     n_outputs_max: most rows of logits in a step of engine.score() and logits(); 0: as few as decoding needs.
     self_test: prove at the start that branches can be joined (True).
+    profile: "off" (all lanes run in every step, every sound plan is forked); "auto": the first answer that
+        may fork measures in some seconds what steps cost here, unless the cache has it (aspd_local.profile),
+        and steps and forks are scheduled by that.
     """
 
     n_ctx: int
@@ -53,3 +56,4 @@ class EngineSettings(TypedDict, total=False):
     cache_type: Literal["f32", "f16", "q8_0"]
     n_outputs_max: int
     self_test: bool
+    profile: Literal["auto", "off"]

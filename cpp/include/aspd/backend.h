@@ -22,6 +22,8 @@ std::string last_error();
 void clear_last_error();
 // Build facts: our version, llama.cpp's commit, patched or not, backends and CPU features.
 std::string build_info();
+// Names of the GPUs that this build can use; empty: none.
+std::vector<std::string> gpu_devices();
 [[nodiscard]] bool has_position_gaps();  // the patch for `sum` is in
 
 }  // namespace aspd

@@ -151,7 +151,8 @@ class Engine {
   // sound plan is forked.
   void set_width_curve(WidthCurve curve);
   // Measures n_steps decode steps of `width` lanes that share a prefix of `depth` cells, greedy sampling
-  // included; seconds of each, [n_steps]. On an idle engine; retained sequences may be given up. Throws
+  // included; seconds of each, [n_steps]. On an idle engine. The prefix is retained for the next measurement,
+  // other retained sequences may be given up. Throws
   // std::invalid_argument, ContextFullError, DecodeError, EngineBusyError.
   std::vector<double> measure_step(std::int32_t width, std::int32_t depth, std::int32_t n_steps);
   // Seconds of one step that reads n_tokens of a prompt. As measure_step().
