@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -316,6 +317,26 @@ def test_request_cancelled_during_its_prompt_ends_without_a_token(engine: _core.
     (done,) = stepping.result()
     assert done.result.finish_reason == _core.FinishReason.CANCELLED
     assert done.result.timings.trunk_tokens == 0
+
+
+def test_signal_whose_handler_raises_breaks_off_a_long_step(engine: _core.Engine) -> None:
+    class RangError(Exception):
+        pass
+
+    def ring(*_: object) -> None:
+        raise RangError
+
+    engine.submit(request(LONG, max_tokens=3, retain=False))
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, 0.005)
+    try:
+        with pytest.raises(RangError):
+            engine.step()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert engine.cells_in_use == 0  # the step has changed nothing
+    assert run(engine)[-1].result.finish_reason == _core.FinishReason.LENGTH
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,50 @@
 #include <pybind11/native_enum.h>
 #include <pybind11/stl.h>
 
+#include <iterator>
+#include <utility>
+
 #include "aspd/engine.h"
 #include "bindings.h"
-#include "stepper.h"
 
 namespace py = pybind11;
 
 namespace {
 
-// An engine and the thread that steps it.
+// An engine whose long steps look for signals. A step that a signal breaks off changes nothing.
 struct PyEngine {
   PyEngine(std::shared_ptr<const aspd::Model> model, aspd::EngineOptions options)
-      : engine(std::move(model), std::move(options)), stepper(engine) {}
+      : engine(std::move(model), std::move(options)) {
+    engine.set_poll([] {
+      const py::gil_scoped_acquire acquire;
+      return PyErr_CheckSignals() == 0;
+    });
+  }
   aspd::Engine engine;
-  Stepper stepper;
+  std::vector<aspd::Event> kept;  // of a step that a signal broke off: they come with the next
 };
+
+// What `call` returns, computed without the GIL. Throws what it throws; a signal's handler that raised goes
+// first.
+template <typename Call>
+auto without_gil(const Call& call) {
+  try {
+    const py::gil_scoped_release release;
+    return call();
+  } catch (...) {
+    if (PyErr_Occurred() != nullptr) throw py::error_already_set();
+    throw;
+  }
+}
+
+std::vector<aspd::Event> step(PyEngine& self) {
+  std::vector<aspd::Event> more = without_gil([&] { return self.engine.step(); });
+  std::vector<aspd::Event> events = std::exchange(self.kept, {});
+  std::move(more.begin(), more.end(), std::back_inserter(events));
+  if (PyErr_Occurred() == nullptr) return events;
+  self.kept = std::move(events);
+  throw py::error_already_set();
+}
 
 // Without the GIL, also when the last reference goes.
 struct Release {
@@ -145,26 +174,20 @@ void bind_engine(py::module_& m) {
           "submit", [](PyEngine& self, const Request& request) { return self.engine.submit(request); },
           py::arg("request"),
           "Returns the request's id. Raises ValueError, ContextFullError, ProtocolError, EngineBusyError.")
-      .def(
-          "step", [](PyEngine& self) { return self.stepper.step(); },
-          "One decode step; the events of it. Raises DecodeError, EngineBusyError, KeyboardInterrupt.")
+      .def("step", &step,
+           "One decode step; the events of it. Raises DecodeError, EngineBusyError, KeyboardInterrupt.")
       .def(
           "cancel", [](PyEngine& self, aspd::RequestId id) { self.engine.cancel(id); }, py::arg("request_id"))
       .def(
           "score",
           [](PyEngine& self, const aspd::Layout& layout) {
-            const py::gil_scoped_release release;
-            return self.engine.score(layout);
+            return without_gil([&] { return self.engine.score(layout); });
           },
           py::arg("layout"), "Log probability of each token, [n_tokens]; 0 where nothing predicts it.")
       .def(
           "logits",
           [](PyEngine& self, const aspd::Layout& layout) {
-            std::vector<float> rows;
-            {
-              const py::gil_scoped_release release;
-              rows = self.engine.logits(layout);
-            }
+            const std::vector<float> rows = without_gil([&] { return self.engine.logits(layout); });
             return py::bytes(reinterpret_cast<const char*>(rows.data()), rows.size() * sizeof(float));
           },
           py::arg("layout"), "Rows of logits after each token: float32 [n_tokens, n_vocab] as bytes.")
@@ -191,8 +214,7 @@ void bind_engine(py::module_& m) {
       .def(
           "measure_step",
           [](PyEngine& self, std::int32_t width, std::int32_t depth, std::int32_t n_steps) {
-            const py::gil_scoped_release release;
-            return self.engine.measure_step(width, depth, n_steps);
+            return without_gil([&] { return self.engine.measure_step(width, depth, n_steps); });
           },
           py::arg("width"), py::arg("depth"), py::arg("n_steps"),
           "Seconds of each of n_steps decode steps of `width` lanes that share a prefix of `depth` cells, "
@@ -201,12 +223,12 @@ void bind_engine(py::module_& m) {
       .def(
           "measure_prompt",
           [](PyEngine& self, std::int32_t n_tokens) {
-            const py::gil_scoped_release release;
-            return self.engine.measure_prompt(n_tokens);
+            return without_gil([&] { return self.engine.measure_prompt(n_tokens); });
           },
           py::arg("n_tokens"),
           "Seconds of one step that reads n_tokens of a prompt. Raises: as measure_step.")
-      .def_property_readonly("has_work", [](const PyEngine& self) { return self.engine.has_work(); })
+      .def_property_readonly(
+          "has_work", [](const PyEngine& self) { return self.engine.has_work() || !self.kept.empty(); })
       .def_property_readonly("can_join", [](const PyEngine& self) { return self.engine.can_join(); })
       .def_property_readonly("cannot_join_reason",
                              [](const PyEngine& self) { return self.engine.cannot_join_reason(); })

@@ -31,7 +31,8 @@ ggml_threadpool* make_pool(std::int32_t n_threads) {
   return ggml_threadpool_new(&params);
 }
 
-bool read_flag(void* flag) { return static_cast<std::atomic<bool>*>(flag)->load(std::memory_order_relaxed); }
+// A step that is shorter is not looked at: its caller takes the next turn soon enough.
+constexpr std::chrono::milliseconds kBetweenPolls{20};
 
 }  // namespace
 
@@ -59,8 +60,8 @@ Decoder::Decoder(const Model& model, const EngineOptions& options, std::int32_t 
   params.pooling_type = LLAMA_POOLING_TYPE_NONE;  // a file may ask for another, which an encoder would obey
   // A recurrent memory cannot take an aborted step back.
   if (!model.is_recurrent()) {
-    params.abort_callback = read_flag;
-    params.abort_callback_data = &abort_;
+    params.abort_callback = [](void* self) { return static_cast<Decoder*>(self)->should_abort(); };
+    params.abort_callback_data = this;
   }
   clear_last_error();
   try {
@@ -111,8 +112,20 @@ Decoder::Status Decoder::decode() { return process(false); }
 
 Decoder::Status Decoder::encode() { return process(true); }
 
+// Called by llama.cpp after each node of a graph, on the thread that is in process().
+bool Decoder::should_abort() {
+  if (abort_.load(std::memory_order_relaxed)) return true;
+  if (!poll_) return false;
+  const auto now = std::chrono::steady_clock::now();
+  if (now - polled_ < kBetweenPolls) return false;
+  polled_ = now;
+  if (!poll_()) abort_ = true;
+  return abort_;
+}
+
 Decoder::Status Decoder::process(bool encode) {
   clear_last_error();
+  polled_ = std::chrono::steady_clock::now();
   int code = 0;
   try {
     code = llama_process(context_.get(), encode ? LLAMA_PROCESS_TYPE_ENCODE : LLAMA_PROCESS_TYPE_DECODE,

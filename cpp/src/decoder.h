@@ -2,8 +2,11 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "aspd/engine.h"
 
@@ -36,12 +39,15 @@ class Decoder {
   // From any thread: makes a running decode() return kAborted.
   void abort() { abort_ = true; }
   void clear_abort() { abort_ = false; }
+  // Asked now and then on the thread that computes, while it does; false aborts. Must not throw.
+  void set_poll(std::function<bool()> poll) { poll_ = std::move(poll); }
 
   [[nodiscard]] llama_context* context() const { return context_.get(); }
   [[nodiscard]] std::size_t n_cells() const;
 
  private:
   Status process(bool encode);
+  [[nodiscard]] bool should_abort();
 
   struct FreeContext {
     void operator()(llama_context* context) const;
@@ -54,6 +60,8 @@ class Decoder {
   };
 
   std::atomic<bool> abort_{false};
+  std::function<bool()> poll_;
+  std::chrono::steady_clock::time_point polled_;
   std::unique_ptr<ggml_threadpool, FreePool> pool_;
   std::unique_ptr<ggml_threadpool, FreePool> pool_batch_;
   std::unique_ptr<llama_context, FreeContext> context_;  // freed before its pools

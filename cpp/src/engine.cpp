@@ -491,6 +491,7 @@ std::vector<Event> Engine::step() {
 }
 void Engine::cancel(RequestId id) { impl_->cancel(id); }
 void Engine::interrupt() { impl_->decoder_.abort(); }
+void Engine::set_poll(std::function<bool()> poll) { impl_->decoder_.set_poll(std::move(poll)); }
 std::vector<float> Engine::score(const Layout& layout) {
   const Impl::Guard guard(impl_->busy_);
   return impl_->score(layout);

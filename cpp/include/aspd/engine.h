@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -132,6 +133,9 @@ class Engine {
   void cancel(RequestId id);
   // From any thread: breaks off a running step(), which then changes nothing; all requests stay.
   void interrupt();
+  // poll: called now and then on the thread that computes, while a long step is computed; false breaks the
+  // step off as interrupt() does. Must not throw. Not while a step runs.
+  void set_poll(std::function<bool()> poll);
 
   // Natural logarithm of the probability of each token given what it may see; [n_tokens]. The first token of
   // a branch is predicted from the trunk's last. 0 for the first token and for the trunk's first after a
