@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -101,10 +102,13 @@ class Loader:
 def write_bases(folder: Path) -> list[Path]:
     """The tiny models of the tests, and one with each kind of vocabulary."""
     sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-    from tiny import files
+    from tiny import encoders, files
 
-    names = ("llama", "qwen2", "cohere2", "mamba", "lfm2")
-    bases: list[Path] = [getattr(files, f"write_{name}")(folder / f"{name}.gguf").path for name in names]
+    writers: tuple[Callable[[Path], files.TinyModel], ...] = (
+        files.write_llama, files.write_qwen2, files.write_cohere2, files.write_mamba, files.write_lfm2,
+        files.write_rwkv7, encoders.write_t5, encoders.write_t5_encoder, encoders.write_bert,
+    )  # fmt: skip
+    bases = [write(folder / f"{write.__name__.removeprefix('write_')}.gguf").path for write in writers]
     kinds = gguf_vocabularies.VOCABULARIES
     return bases + [gguf_vocabularies.write(bases[0], kind, folder / f"{kind}.gguf") for kind in kinds]
 

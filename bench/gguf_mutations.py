@@ -42,7 +42,7 @@ class Field:
 
 @dataclass(kw_only=True)
 class Base:
-    """A good file: its bytes, the fields of its header, where its data begins."""
+    """A good file: its bytes, the fields of its header, where its data begins. Its alignment is 32."""
 
     name: str
     data: bytes
@@ -56,6 +56,11 @@ class Base:
             place = dice.choice(self.groups[dice.choice(list(self.groups))])
             if place.kind in kinds:
                 return place
+
+    def spans(self, kind: str) -> list[tuple[int, int]]:
+        """Bytes [start, end) of each "key" or each "tensor"."""
+        groups = [fields for name, fields in self.groups.items() if name.startswith(kind)]
+        return [(fields[0].start, max(place.end for place in fields)) for fields in groups]
 
 
 class _Walk:
@@ -79,7 +84,7 @@ class _Walk:
             self._integer("I")
             self._integer("Q")
         self.base.header_end = self.at
-        self.base.data_start = -(-self.at // 32) * 32
+        self.base.data_start = _padded(self.at)
 
     def _add(self, start: int, kind: Kind, form: str = "") -> None:
         self.base.groups.setdefault(self.group, []).append(
@@ -111,6 +116,10 @@ class _Walk:
                 self._value(element)
         else:
             self._number(FORMATS[kind], "float" if kind in (6, 12) else "integer")
+
+
+def _padded(n_bytes: int) -> int:
+    return -(-n_bytes // 32) * 32
 
 
 def read_base(name: str, data: bytes) -> Base:
@@ -178,7 +187,35 @@ def _text(base: Base, dice: random.Random) -> bytes:
     header = b"".join(
         (base.data[: place.start], struct.pack("<Q", len(new)), new, base.data[place.end : base.header_end])
     )
-    return header + bytes(-len(header) % 32) + base.data[base.data_start :]
+    return _file(header, base.data[base.data_start :])
+
+
+def _file(header: bytes, data: bytes) -> bytes:
+    return header + bytes(_padded(len(header)) - len(header)) + data
+
+
+def _without_key(base: Base, dice: random.Random) -> bytes:
+    """One key of the metadata less."""
+    keys = base.spans("key")
+    start, end = dice.choice(keys)
+    header = bytearray(base.data[:start] + base.data[end : base.header_end])
+    struct.pack_into("<Q", header, 16, len(keys) - 1)
+    return _file(bytes(header), base.data[base.data_start :])
+
+
+def _without_tensor(base: Base, dice: random.Random) -> bytes:
+    """One tensor less, the others moved together."""
+    tensors = base.spans("tensor")
+    gone = dice.randrange(len(tensors))
+    offsets = [struct.unpack_from("<Q", base.data, end - 8)[0] for _, end in tensors]
+    ends = [*offsets[1:], len(base.data) - base.data_start]
+    header, data = bytearray(base.data[: tensors[0][0]]), bytearray()
+    struct.pack_into("<Q", header, 8, len(tensors) - 1)
+    for i, (start, end) in enumerate(tensors):
+        if i != gone:
+            header += base.data[start : end - 8] + struct.pack("<Q", len(data))
+            data += base.data[base.data_start + offsets[i] : base.data_start + ends[i]]
+    return _file(bytes(header), bytes(data))
 
 
 def _splice(base: Base, dice: random.Random) -> bytes:
@@ -198,4 +235,6 @@ MUTATIONS: tuple[tuple[str, Mutation, int], ...] = (
     ("values", _values, 9),
     ("text", _text, 4),
     ("spliced", _splice, 1),
+    ("without a key", _without_key, 1),
+    ("without a tensor", _without_tensor, 1),
 )

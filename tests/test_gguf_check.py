@@ -65,7 +65,9 @@ def test_summary_says_what_is_in_the_file(tiny_llama: TinyModel) -> None:
     assert "llama" in repr(summary)
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen2", "cohere2", "mamba", "lfm2", "typable_markers"])
+@pytest.mark.parametrize(
+    "name", ["llama", "qwen2", "cohere2", "mamba", "lfm2", "rwkv7", "t5", "bert", "typable_markers"]
+)
 def test_files_that_load_are_accepted(name: str, request: pytest.FixtureRequest) -> None:
     tiny: TinyModel = request.getfixturevalue(f"tiny_{name}")
     assert _core.check_gguf(str(tiny.path)).n_tensors > 0

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdio>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -103,27 +104,33 @@ Part part_of(const GgufReader& reader, const GgufMetadata& metadata) {
   return part;
 }
 
+// A file whose own rules have passed; of the first part, what the rules for all parts need.
 struct CheckedFile {
+  std::unique_ptr<GgufReader> reader;
+  std::unique_ptr<GgufMetadata> metadata;
+  GgufTensors tensors;
   GgufSummary summary;
   Part part;
 };
 
 CheckedFile check_file(const std::string& path) {
-  GgufReader reader(path);
-  check_magic(reader);
   CheckedFile file;
+  file.reader = std::make_unique<GgufReader>(path);
+  GgufReader& reader = *file.reader;
+  check_magic(reader);
   GgufSummary& summary = file.summary;
   summary.version = reader.number<std::uint32_t>("the version");
   check_version(reader, summary.version);
   summary.n_tensors = reader.number<std::uint64_t>("the number of tensors");
   summary.n_kv = reader.number<std::uint64_t>("the number of metadata keys");
-  const GgufMetadata metadata(reader, summary.n_kv);
+  file.metadata = std::make_unique<GgufMetadata>(reader, summary.n_kv);
+  const GgufMetadata& metadata = *file.metadata;
   summary.file_size = reader.size();
   summary.alignment = alignment_of(reader, metadata);
   summary.n_vocab = metadata.vocabulary().n_tokens;
   summary.architecture = metadata.text("general.architecture");
-  const GgufTensors tensors = check_tensors(reader, summary.n_tensors, summary.alignment);
-  summary.quantisation = tensors.quantisation;
+  file.tensors = check_tensors(reader, summary.n_tensors, summary.alignment);
+  summary.quantisation = file.tensors.quantisation;
   file.part = part_of(reader, metadata);
   if (file.part.index > 0) return file;  // later parts hold tensors only
 
@@ -131,9 +138,7 @@ CheckedFile check_file(const std::string& path) {
     reader.fail("the file does not name its architecture ('general.architecture')");
   if (metadata.text("general.type") == "adapter") reader.fail("this is a LoRA adapter, not a model");
   check_vocabulary(reader, metadata);
-  const Hyperparameters model(reader, metadata);
-  check_hyperparameters(model);
-  check_attention(model, tensors);
+  check_hyperparameters(Hyperparameters(reader, metadata));
   return file;
 }
 
@@ -148,24 +153,27 @@ std::string part_suffix(const Part& part) {
   return text.data();
 }
 
-void check_part(const std::string& path, const Part& expected, GgufSummary& whole) {
-  const CheckedFile file = check_file(path);
+void add_part(const std::string& path, const Part& expected, CheckedFile& first) {
+  CheckedFile file = check_file(path);
   if (file.part.index != expected.index || file.part.count != expected.count) {
     throw ModelError(
         path, "this should be part " + name_of(expected) + " but says it is part " + name_of(file.part));
   }
+  GgufSummary& whole = first.summary;
   whole.n_tensors += file.summary.n_tensors;
   whole.file_size += file.summary.file_size;
   for (const auto& [type, count] : file.summary.quantisation) whole.quantisation[type] += count;
+  if (whole.n_tensors > kMostTensors)
+    file.reader->fail("with this part the model has " + std::to_string(whole.n_tensors) +
+                      " tensors, too many");
+  first.tensors.attention_rows.merge(file.tensors.attention_rows);
+  first.tensors.names.merge(file.tensors.names);
+  if (!file.tensors.names.empty())
+    file.reader->fail("tensor " + quoted(*file.tensors.names.begin()) + " is in another part, too");
 }
 
-}  // namespace
-
-GgufSummary check_gguf(const std::string& path) {
-  CheckedFile first = check_file(path);
+void add_other_parts(const std::string& path, CheckedFile& first) {
   const Part& part = first.part;
-  if (part.count <= 1) return std::move(first.summary);
-
   if (part.index > 0)
     throw ModelError(path, "this is part " + name_of(part) + " of a split model; open the first part");
   const std::string suffix = part_suffix(part);
@@ -176,8 +184,18 @@ GgufSummary check_gguf(const std::string& path) {
   const std::string prefix = path.substr(0, path.size() - suffix.size());
   for (std::uint32_t i = 1; i < part.count; ++i) {
     const Part next{i, part.count};
-    check_part(prefix + part_suffix(next), next, first.summary);
+    add_part(prefix + part_suffix(next), next, first);
   }
+}
+
+}  // namespace
+
+GgufSummary check_gguf(const std::string& path) {
+  CheckedFile first = check_file(path);
+  if (first.part.count > 1) add_other_parts(path, first);
+  const Hyperparameters model(*first.reader, *first.metadata);
+  check_attention(model, first.tensors);
+  check_needed_tensors(model, first.tensors);
   return std::move(first.summary);
 }
 

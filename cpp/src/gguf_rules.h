@@ -43,6 +43,7 @@ class Hyperparameters {
 // Each throws ModelError.
 void check_hyperparameters(const Hyperparameters& model);
 void check_attention(const Hyperparameters& model, const GgufTensors& tensors);
+void check_needed_tensors(const Hyperparameters& model, const GgufTensors& tensors);
 void check_vocabulary(const GgufReader& reader, const GgufMetadata& metadata);
 
 }  // namespace aspd

@@ -2,7 +2,6 @@
 
 #include <limits>
 #include <string_view>
-#include <unordered_set>
 
 #include "ggml.h"
 #include "gguf_reader.h"
@@ -11,7 +10,6 @@ namespace aspd {
 
 namespace {
 
-constexpr std::uint64_t kMostTensors = std::uint64_t{1} << 17;
 constexpr std::uint64_t kLongestName = GGML_MAX_NAME - 1;
 constexpr std::size_t kMostAttention = 2048;  // tensors whose rows are kept: 4 in each of at most 512 layers
 constexpr std::uint64_t kMemoryAlignment = 32;  // TENSOR_ALIGNMENT in ggml-impl.h: buffers assert it
@@ -110,7 +108,6 @@ GgufTensors check_tensors(GgufReader& reader, std::uint64_t n_tensors, std::uint
     reader.fail("the file claims " + std::to_string(n_tensors) + " tensors, too many");
   GgufTensors result;
   const std::string misplaced = "the weights are not at multiples of 32 bytes, where llama.cpp needs them";
-  std::unordered_set<std::string> names;
   std::uint64_t data_size = 0;  // with padding
   std::uint64_t data_end = 0;   // of the last tensor, without
   for (std::uint64_t i = 0; i < n_tensors; ++i) {
@@ -118,7 +115,8 @@ GgufTensors check_tensors(GgufReader& reader, std::uint64_t n_tensors, std::uint
     reader.string(tensor.name, kLongestName, "the name of a tensor");
     if (tensor.name.find('\0') != std::string::npos)
       reader.fail("tensor " + quoted(tensor.name) + " has a zero byte in its name");
-    if (!names.insert(tensor.name).second) reader.fail("tensor " + quoted(tensor.name) + " appears twice");
+    if (!result.names.insert(tensor.name).second)
+      reader.fail("tensor " + quoted(tensor.name) + " appears twice");
     read_shape(reader, tensor);
     read_type(reader, tensor);
     const auto offset = reader.number<std::uint64_t>("the offset of a tensor");

@@ -243,3 +243,20 @@ TEST(gguf_split_model_is_checked_part_by_part) {
   (void)folder.write("m-00002-of-00002.gguf", part_bytes(1, 2).substr(0, 300));
   CHECK_THROWS(check_gguf(first), ModelError);
 }
+
+TEST(gguf_rules_for_tensors_hold_in_every_part) {
+  const Folder folder;
+  const std::string first = folder.write("m-00001-of-00002.gguf", part_bytes(0, 2));
+  const auto complaint_about = [&](const std::string& name, std::uint64_t n_rows) {
+    TestFile second;
+    second.keys.clear();
+    second.tensors.front() = {name, {32, n_rows}, GGML_TYPE_F32, 0, 32 * n_rows * 4};
+    (void)folder.write("m-00002-of-00002.gguf", second.u16("split.no", 1).u16("split.count", 2).bytes());
+    const auto error = thrown<ModelError>([&] { (void)check_gguf(first); });
+    return error.has_value() ? std::string(error->what()) : "";
+  };
+  CHECK_EQ(complaint_about("blk.0.attn_k.weight", 32), "");
+  CHECK(says(complaint_about("blk.0.attn_k.weight", 24), "24 rows"));
+  CHECK(says(complaint_about("blk.0.ffn_up.weight", 32), "blk.0.ffn_down.weight"));
+  CHECK(says(complaint_about("blk.0.attn_q.weight", 32), "another part"));
+}

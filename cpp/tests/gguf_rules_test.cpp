@@ -194,3 +194,67 @@ TEST(gguf_linear_attention_has_heads_of_one_size) {
   CHECK(says(with(32, 3), "ssm.group_count"));
   CHECK(says(with(32, 0), "ssm.group_count"));
 }
+
+namespace {
+
+// A file of two layers with these tensors.
+TestFile file_with(const std::string& architecture, const std::vector<std::string>& names) {
+  TestFile file;
+  file.keys.clear();
+  file.text("general.architecture", architecture).u32(architecture + ".block_count", 2);
+  file.tensors.clear();
+  for (const std::string& name : names) {
+    TestTensor tensor;
+    tensor.name = name;
+    tensor.offset = file.tensors.size() * tensor.n_bytes;
+    file.tensors.push_back(tensor);
+  }
+  return file;
+}
+
+std::string complaint_with(const std::string& architecture, const std::vector<std::string>& names) {
+  return complaint(file_with(architecture, names));
+}
+
+}  // namespace
+
+TEST(gguf_relative_positions_have_weights) {
+  const std::string encoder = "enc.blk.0.attn_rel_b.weight";
+  const std::string decoder = "dec.blk.0.attn_rel_b.weight";
+  CHECK_EQ(complaint_with("t5", {encoder, decoder}), "");
+  CHECK_EQ(complaint_with("t5encoder", {encoder}), "");
+  CHECK(says(complaint_with("t5", {encoder}), decoder + "' is missing"));
+  CHECK(says(complaint_with("t5", {decoder}), encoder + "' is missing"));
+  CHECK(says(complaint_with("t5encoder", {"enc.blk.1.attn_rel_b.weight"}), encoder + "' is missing"));
+}
+
+TEST(gguf_each_layer_has_the_weights_that_its_graph_takes) {
+  CHECK_EQ(complaint_with("phi3", {"blk.0.attn_qkv.weight", "blk.1.attn_qkv.weight"}), "");
+  CHECK_EQ(complaint_with("phi3", {"blk.0.attn_qkv.weight", "blk.1.attn_q.weight", "blk.1.attn_k.weight",
+                                   "blk.1.attn_v.weight"}),
+           "");
+  CHECK(says(complaint_with("phi3", {"blk.0.attn_qkv.weight"}), "blk.1.attn_q.weight"));
+  CHECK(says(complaint_with("rwkv6", {"blk.0.time_mix_lerp_fused.weight", "blk.1.time_mix_lerp_w.weight"}),
+             "blk.1.time_mix_lerp_k.weight"));
+  CHECK_EQ(complaint_with("qwen35", {"blk.1.attn_q.weight"}), "");  // a layer without recurrence
+  CHECK(says(complaint_with("qwen35", {"blk.1.ssm_conv1d.weight"}), "blk.1.attn_qkv.weight"));
+}
+
+TEST(gguf_feed_forward_is_whole_or_absent) {
+  CHECK_EQ(complaint_with("x", {"blk.0.ffn_up.weight", "blk.0.ffn_down.weight"}), "");
+  CHECK(says(complaint_with("x", {"blk.0.ffn_up.weight"}), "blk.0.ffn_down.weight"));
+  CHECK(says(complaint_with("x", {"blk.1.ffn_down.weight"}), "blk.1.ffn_up.weight"));
+  CHECK(says(complaint_with("x", {"blk.0.ffn_gate.weight"}), "blk.0.ffn_up.weight"));
+  CHECK(says(complaint_with("step35", {"blk.0.ffn_gate_inp.weight"}), "blk.0.ffn_up_exps.weight"));
+  CHECK_EQ(complaint_with("hy_v3", {"blk.0.ffn_gate_inp.weight", "blk.0.ffn_gate_up_exps.weight",
+                                    "blk.0.ffn_down_exps.weight"}),
+           "");
+}
+
+TEST(gguf_layers_that_predict_ahead_are_no_model) {
+  const auto with = [](const std::vector<std::string>& names) {
+    return complaint(file_with("qwen35", names).u32("qwen35.nextn_predict_layers", 1));
+  };
+  CHECK_EQ(with({"blk.0.attn_norm.weight"}), "");
+  CHECK(says(with({"blk.1.attn_norm.weight"}), "predict ahead"));
+}
