@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from aspd_local import _core
 from tiny import stories
 from tiny.encoders import write_bert, write_t5
 from tiny.files import (
@@ -17,6 +19,7 @@ from tiny.files import (
     write_mamba,
     write_qwen2,
     write_rwkv7,
+    write_wide,
 )
 from tiny.script import write_scripted
 from tiny.vocabulary import Vocabulary
@@ -87,6 +90,33 @@ def tiny_typable_markers(tiny_folder: Path) -> TinyModel:
 @pytest.fixture(scope="session")
 def tiny_without_markers(tiny_folder: Path) -> TinyModel:
     return write_llama(tiny_folder / "no_markers.gguf", seed=7, vocabulary=Vocabulary(markers="absent"))
+
+
+@pytest.fixture(scope="session")
+def wide(tiny_folder: Path) -> TinyModel:
+    """A llama whose rows have 256 weights, so that every type of weights fits them; a head of its own."""
+    return write_wide(tiny_folder / "wide.gguf", seed=21)
+
+
+@pytest.fixture(scope="session")
+def wide_tied(tiny_folder: Path) -> TinyModel:
+    """The same, its head being the table of the tokens' embeddings."""
+    return write_wide(tiny_folder / "wide_tied.gguf", seed=22, tied=True)
+
+
+@pytest.fixture(scope="session")
+def requantised(wide: TinyModel, tiny_folder: Path) -> Callable[[str, str], Path]:
+    """Writes `wide` with types of weights and of the head, each pair once."""
+
+    def write(weights: str, head: str) -> Path:
+        path = tiny_folder / f"wide_{weights}_{head}.gguf"
+        if not path.exists():
+            options = _core.QuantizeOptions()
+            options.weights, options.head, options.n_threads = weights, head, 1
+            _core.quantize(str(wide.path), str(path), options)
+        return path
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,7 @@ __all__: list[str] = [
     "ModelOptions",
     "PlanRules",
     "Protocol",
+    "QuantizeOptions",
     "Request",
     "Result",
     "SamplingOptions",
@@ -34,6 +35,8 @@ __all__: list[str] = [
     "SeedPart",
     "StepWidth",
     "Timings",
+    "WeightSummary",
+    "WeightType",
     "WidthCurve",
     "WidthPoint",
     "build_info",
@@ -45,6 +48,9 @@ __all__: list[str] = [
     "has_position_gaps",
     "plan_fault",
     "predicted_gain",
+    "quantize",
+    "summarize_weights",
+    "weight_types",
 ]
 
 class GgufSummary:
@@ -669,6 +675,91 @@ class Engine:
     @property
     def sequences_free(self) -> int: ...
 
+class WeightType:
+    """
+    A type that weights can be written in.
+    """
+    @property
+    def bits(self) -> float:
+        """
+        Per weight.
+        """
+    @property
+    def block(self) -> int:
+        """
+        A row must be a multiple of so many weights.
+        """
+    @property
+    def name(self) -> str: ...
+
+class WeightSummary:
+    """
+    The weights of a model file; the head is the matrix that gives the logits.
+    """
+    @property
+    def embedding(self) -> str: ...
+    @property
+    def head(self) -> str: ...
+    @property
+    def head_bits(self) -> float:
+        """
+        Per weight.
+        """
+    @property
+    def head_row(self) -> int:
+        """
+        Weights in a row of the head.
+        """
+    @property
+    def n_head(self) -> int:
+        """
+        Weights of the head.
+        """
+    @property
+    def n_weights(self) -> int:
+        """
+        In the matrices but the head.
+        """
+    @property
+    def other_bytes(self) -> int:
+        """
+        All that is never quantised.
+        """
+    @property
+    def quantised(self) -> bool:
+        """
+        A matrix is quantised already.
+        """
+    @property
+    def rows(self) -> dict[int, int]:
+        """
+        Length of a row -> weights in matrices of such rows, the head left out.
+        """
+    @property
+    def tied(self) -> bool:
+        """
+        The head is the table of the tokens' embeddings.
+        """
+    @property
+    def weight_bits(self) -> float:
+        """
+        Per weight, mean.
+        """
+    @property
+    def weights(self) -> str:
+        """
+        Type of most bytes of the matrices but the head.
+        """
+
+class QuantizeOptions:
+    head: str
+    weights: str
+    def __init__(self) -> None: ...
+    @property
+    def n_threads(self) -> int: ...
+    @n_threads.setter
+    def n_threads(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+
 def build_info() -> str: ...
 def check_gguf(path: str) -> GgufSummary:
     """
@@ -719,3 +810,20 @@ def predicted_gain(curve: WidthCurve, block: BlockForecast) -> float:
     """
     Seconds of the branches' text written serially / seconds of the block.
     """
+
+def quantize(
+    from_path: str,
+    to_path: str,
+    options: QuantizeOptions,
+    progress: collections.abc.Callable[[float], None] | None = None,
+) -> None:
+    """
+    Calls progress(done), done from 0 to 1. Raises ValueError, ModelError, OSError where to_path cannot be written. Where it fails, and where a signal or progress raises, what was written is removed.
+    """
+
+def summarize_weights(path: str) -> WeightSummary:
+    """
+    Reads no weights. Raises ModelError.
+    """
+
+def weight_types() -> list[WeightType]: ...

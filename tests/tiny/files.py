@@ -56,6 +56,17 @@ def write_llama(
     return model
 
 
+def write_wide(path: Path, *, seed: int = 0, tied: bool = False, n_layers: int = 2) -> TinyModel:
+    """A llama model whose rows every type of weights fits. tied: one tensor for both ends."""
+    shape = Shape(n_layers=n_layers, n_embd=256, n_kv_heads=4, n_head_dim=64, n_ff=256)
+    model = TinyModel(path=path, vocabulary=Vocabulary(), shape=shape)
+    tensors = random_tensors(model, seed)
+    if tied:
+        tensors["token_embd.weight"] = tensors.pop("output.weight")
+    write_llama_tensors(model, tensors)
+    return model
+
+
 def write_llama_tensors(
     model: TinyModel, tensors: Tensors, metadata: Mapping[str, str] | None = None
 ) -> None:

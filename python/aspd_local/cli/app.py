@@ -11,6 +11,7 @@ import typer
 from aspd_local.cli import models
 from aspd_local.cli.chat import chat
 from aspd_local.cli.demo import demo
+from aspd_local.cli.optimize import optimize
 from aspd_local.cli.run import run
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.command("run")(run)
 app.command("chat")(chat)
 app.command("demo")(demo)
+app.command("optimize")(optimize)
 app.add_typer(models.app, name="models")
 
 
