@@ -141,6 +141,13 @@ Token Model::eos() const { return llama_vocab_eos(vocab_); }
 bool Model::add_bos() const { return llama_vocab_get_add_bos(vocab_); }
 bool Model::add_eos() const { return has_encoder() && llama_vocab_get_add_eos(vocab_); }
 std::int32_t Model::n_ctx_train() const { return llama_model_n_ctx_train(model_.get()); }
+
+std::int32_t Model::n_head_dim() const {
+  const std::string length = meta(model_.get(), (architecture() + ".attention.key_length").c_str());
+  if (!length.empty()) return static_cast<std::int32_t>(std::strtol(length.c_str(), nullptr, 10));
+  const std::int32_t n_heads = llama_model_n_head(model_.get());
+  return n_heads > 0 ? llama_model_n_embd(model_.get()) / n_heads : 0;
+}
 std::uint64_t Model::n_params() const { return llama_model_n_params(model_.get()); }
 std::uint64_t Model::size_bytes() const { return llama_model_size(model_.get()); }
 bool Model::has_encoder() const { return llama_model_has_encoder(model_.get()); }

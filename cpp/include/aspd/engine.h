@@ -28,7 +28,7 @@ struct EngineOptions {
   std::int32_t n_batch = 512;   // most prompt tokens in one step
   std::int32_t n_threads = 0;   // threads of a one-lane step; 0: physical cores
   std::int32_t n_threads_batch = 0;  // threads of wider steps; 0: physical cores
-  std::string flash_attn = "auto";   // "auto": off where all is computed on a CPU; "on", "off"
+  std::string flash_attn = "auto";   // "auto": off on a CPU for heads below 128; "on", "off"
   std::string cache_type = "f16";    // "f32", "f16", "q8_0"
   std::int32_t n_outputs_max = 0;    // rows of logits in one step, at least n_lanes; 0: as few as possible
   bool self_test = true;             // prove at the start that branches can be joined

@@ -58,6 +58,7 @@ class Model {
   [[nodiscard]] bool add_bos() const;
   [[nodiscard]] bool add_eos() const;  // behind a text that an encoder reads
   [[nodiscard]] std::int32_t n_ctx_train() const;
+  [[nodiscard]] std::int32_t n_head_dim() const;  // numbers in a key of one head; 0: without attention
   [[nodiscard]] std::uint64_t n_params() const;
   [[nodiscard]] std::uint64_t size_bytes() const;
   [[nodiscard]] std::string description() const;    // llama_model_desc
