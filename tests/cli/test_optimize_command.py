@@ -40,13 +40,13 @@ def test_it_prints_a_table_and_what_was_written(runner: CliRunner, wide: TinyMod
     result = optimize(runner, wide.path, out, "--weights", "q8_0,q4_0")
     assert result.exit_code == 0
     rows = [line.split() for line in result.stdout.splitlines()]
-    assert rows[0][:4] == ["weights", "head", "MB", "perplexity"]
-    assert rows[1][:3] == ["source", "F32", "F32"]
+    assert rows[0] == ["weights", "head", "MB", "perpl.", "loss", "1", "2", "4", "8", "x2", "x4", "x8"]
+    assert [*rows[1][:3], rows[1][4]] == ["F32", "F32", "4", "source"]
     assert rows[2][:2] == ["Q8_0", "Q6_K"]
     assert rows[3][:3] == ["->", "Q4_0", "Q6_K"]
     assert float(rows[1][-7]) == pytest.approx(wide.path.stat().st_size / 1e3, rel=0.01)  # ms of one lane
     assert rows[1][-3:] == ["1.00", "1.00", "1.00"]
-    assert result.stdout.splitlines()[4].startswith(f"{out}: Q4_0, head Q6_K, perplexity ")
+    assert result.stdout.splitlines()[5].startswith(f"{out}: Q4_0, head Q6_K, perplexity ")
     assert result.stderr.splitlines() == [
         "measuring wide.gguf",
         "Q8_0, head Q6_K (1 of 2)",

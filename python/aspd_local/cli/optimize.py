@@ -198,7 +198,7 @@ def _print(report: Report, source: Path, out: Path, *, as_json: bool) -> None:
         faster = report.source.seconds_per_token / best.seconds_per_token
         typer.echo(
             f"{out}: {best.types}, perplexity {best.loss:+.2%} on {report.n_tokens} tokens, "
-            f"{faster:.2f} times as fast as the source in the mean of the widths"
+            f"{faster:.2f} times as fast as the source (mean of {', '.join(map(str, best.curve))} lanes)"
         )
 
 
@@ -208,21 +208,21 @@ def _print_table(report: Report) -> None:
     from rich.text import Text
 
     console = Console(width=None if sys.stdout.isatty() else 1000, markup=False, highlight=False)
-    table = Table(box=None, pad_edge=False)
-    lanes = [f"{width} lane{'s' if width > 1 else ''}" for width in _TIMED]
-    for title in ("", "weights", "head", "MB", "perplexity", "loss", *(f"ms, {lane}" for lane in lanes)):
-        table.add_column(title, justify="left" if title in ("", "weights", "head") else "right")
-    for width in _TIMED[1:]:
-        table.add_column(f"gain of {width}", justify="right")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for title in ("", "weights", "head"):
+        table.add_column(title, no_wrap=True)
+    for title in ("MB", "perpl.", "loss", *map(str, _TIMED), *(f"x{width}" for width in _TIMED[1:])):
+        table.add_column(title, justify="right", no_wrap=True)
     for each in (report.source, *report.candidates):
-        mark = "source" if each is report.source else "->" if each is report.chosen else ""
+        mark = "->" if each is report.chosen else ""
         table.add_row(*map(Text, (mark, *_cells(each, is_source=each is report.source))))
     console.print(table)
+    typer.echo("1 2 4 8: ms of a step of so many lanes; x2 x4 x8: gain of so many equal branches, predicted")
 
 
 def _cells(each: Measured, *, is_source: bool) -> Iterator[str]:
-    yield from (each.types.weights, each.types.head, f"{each.size_bytes / 1e6:.0f}", f"{each.perplexity:.3f}")
-    yield "" if is_source else f"{each.loss:+.2%} ± {each.loss_error:.2%}"
+    yield from (each.types.weights, each.types.head, f"{each.size_bytes / 1e6:.0f}", f"{each.perplexity:.2f}")
+    yield "source" if is_source else f"{100 * each.loss:+.1f}±{100 * each.loss_error:.1f}%"
     for width in _TIMED:
         yield f"{1e3 * each.curve[width]:.1f}"
     for width in _TIMED[1:]:
