@@ -1,11 +1,10 @@
 """Is serial decoding through the engine as fast as llama.cpp's own?
 
-Runs llama-bench and the engine in turn on the same file with the same threads, and prints the medians of
-tokens per second and the ratio, pair by pair.
+Runs the engine and llama-bench (test tg) in turn on the same file with the same threads, and prints the
+medians of tokens per second and the median ratio of the pairs. Sampling, and Python's loop around it, are in
+the engine's time; llama-bench does not sample.
 
-    python bench/serial.py MODEL --llama-bench PATH [--runs 5] [--tokens 128] [--json OUT]
-
-llama-bench: built from the pinned llama.cpp (docs/building.md).
+    python bench/serial.py --model MODEL [--rounds 5] [--tokens 128] [--json]
 """
 
 from __future__ import annotations
@@ -13,27 +12,26 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
+import sys
 import time
-from pathlib import Path
+
+import comparison
 
 from aspd_local import _core
 
 
 def ours(engine: _core.Engine, model: _core.Model, n_tokens: int) -> float:
-    """Tokens per second of a serial, greedy answer that may not end; Python's loop is included."""
+    """Tokens per second of a serial, greedy answer that may not end."""
     sampling = _core.SamplingOptions()
     sampling.temperature = 0.0
-    never = float("-inf")
-    ends = [token for token in range(model.n_vocab) if model.is_eog(token)]
-    sampling.logit_bias = [(token, never) for token in ends]
+    sampling.logit_bias = comparison.never_ending(model)
     request = _core.Request()
     request.prompt = _core.Layout([max(model.bos, 0)], [0], [0], [0])
     request.sampling = sampling
-    request.max_tokens = n_tokens
+    request.max_tokens = n_tokens + 1
     request.retain = False
     engine.submit(request)
-    engine.step()  # the prompt
+    engine.step()  # the prompt, and the first token
     start = time.perf_counter()
     steps = 0
     while engine.has_work:
@@ -42,12 +40,19 @@ def ours(engine: _core.Engine, model: _core.Model, n_tokens: int) -> float:
     return steps / (time.perf_counter() - start)
 
 
-def theirs(program: Path, model: Path, n_tokens: int, threads: int) -> float:
-    """Tokens per second of llama-bench's test tg{n_tokens}."""
-    options = {"-m": model, "-p": 0, "-n": n_tokens, "-t": threads, "-r": 1, "-o": "json"}
-    command = [str(part) for part in (program, *(word for pair in options.items() for word in pair))]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return float(json.loads(output)[0]["avg_ts"])
+def theirs(settings: comparison.Settings, n_tokens: int) -> float:
+    """Tokens per second of llama-bench's test tg{n_tokens}. Raises PeerError."""
+    test = ["--n-prompt", "0", "--n-gen", str(n_tokens), "--repetitions", "1", "--output", "json"]
+    return parse(comparison.run([str(settings.program("llama-bench")), *settings.flags(), *test]))
+
+
+def parse(output: str) -> float:
+    """Tokens per second out of llama-bench's JSON. Raises PeerError for anything else."""
+    try:
+        (test,) = json.loads(output)
+        return float(test["avg_ts"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise comparison.PeerError(f"llama-bench printed something unexpected: {output[:200]!r}") from error
 
 
 def main() -> None:
@@ -55,37 +60,37 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("model", type=Path)
-    parser.add_argument("--llama-bench", type=Path, required=True)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--tokens", type=int, default=128)
-    parser.add_argument("--json", type=Path)
+    comparison.add_settings(parser)
+    parser.add_argument("--rounds", type=comparison.count, default=5)
+    parser.add_argument("--tokens", type=comparison.count, default=128)
     args = parser.parse_args()
 
-    model = _core.Model.load(str(args.model), _core.ModelOptions())
-    options = _core.EngineOptions()
-    options.n_ctx = max(512, args.tokens + 64)
-    engine = _core.Engine(model, options)
-    threads = engine.options.n_threads
+    settings = comparison.read_settings(args)
+    settings.program("llama-bench")
+    model = comparison.load_model(settings)
+    engine = _core.Engine(model, comparison.engine_options(settings, n_ctx=max(512, args.tokens + 64)))
+    settings = settings.run_as(engine)
+    conditions = settings.conditions()
     pairs = []
-    for _ in range(args.runs):
-        pairs.append(
-            (
-                ours(engine, model, args.tokens),
-                theirs(args.llama_bench, args.model, args.tokens, threads),
-            )
+    for i in range(args.rounds):
+        pairs.append((ours(engine, model, args.tokens), theirs(settings, args.tokens)))
+        engine_rate, reference_rate = pairs[-1]
+        comparison.progress(
+            f"round {i + 1}: engine {engine_rate:.2f}, llama-bench {reference_rate:.2f} tokens/s"
         )
-        print(f"engine {pairs[-1][0]:8.2f} tokens/s   llama-bench {pairs[-1][1]:8.2f} tokens/s", flush=True)
     result = {
-        "threads": threads,
-        "engine": statistics.median(a for a, _ in pairs),
-        "llama_bench": statistics.median(b for _, b in pairs),
-        "ratio": statistics.median(a / b for a, b in pairs),
+        **conditions,
+        "reference": "llama-bench",
+        "tokens": args.tokens,
+        "rounds": args.rounds,
+        "pairs": pairs,
+        "engine_tokens_per_s": statistics.median(a for a, _ in pairs),
+        "reference_tokens_per_s": statistics.median(b for _, b in pairs),
+        "ratio": comparison.ratio_of_pairs(pairs),
     }
-    print(json.dumps(result))
-    if args.json:
-        args.json.write_text(json.dumps({"pairs": pairs, **result}, indent=1) + "\n")
+    line = "engine {engine_tokens_per_s:.2f}, llama-bench {reference_tokens_per_s:.2f} tokens/s: {ratio:.3f}"
+    comparison.emit(result, [line.format_map(result)], as_json=args.json)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(comparison.guarded(main))
