@@ -12,6 +12,7 @@ from aspd_local.cli import models
 from aspd_local.cli.chat import chat
 from aspd_local.cli.demo import demo
 from aspd_local.cli.optimize import optimize
+from aspd_local.cli.profile import profile
 from aspd_local.cli.run import run
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command("run")(run)
 app.command("chat")(chat)
 app.command("demo")(demo)
+app.command("profile")(profile)
 app.command("optimize")(optimize)
 app.add_typer(models.app, name="models")
 
