@@ -1,0 +1,60 @@
+"""Replays: which structure is found in an answer, and that what is written is the answer."""
+
+from __future__ import annotations
+
+import pytest
+import replay
+
+from aspd_local import _core
+from driver import open_engine
+from tiny.files import TinyModel
+
+LIST = (
+    "Three things help:\n\n"
+    "1. **Plan ahead**: write down in the evening what you want to do the next day.\n"
+    "2. Rest: a short break each hour keeps the head clear for what comes after it.\n\n"
+    "   It need not be long.\n"
+    "3. Start with the hardest thing first while you are still fresh and awake.\n\n"
+    "That is all."
+)
+
+
+def test_items_become_parts_with_titles() -> None:
+    found = replay.split(LIST)
+    assert found is not None
+    assert found.before == "Three things help:\n\n"
+    assert [part.title for part in found.parts] == ["Plan ahead", "Rest", "Start with the hardest thing"]
+    assert found.parts[1].body.endswith("It need not be long.\n")
+    assert found.after == "That is all."
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "No list at all.",
+        "1. one\n2. two\n3. three\n",  # too short
+        "1. A long enough item with ten words in it, yes.\n2. A second one that has its ten words as well.\n",
+        LIST.replace("Rest:", "Plan ahead:"),  # a title twice
+    ],
+)
+def test_what_is_no_list_of_parts_is_left_alone(answer: str) -> None:
+    assert replay.split(answer) is None
+
+
+def test_replayed_answer_is_the_answer(tiny_llama: TinyModel) -> None:
+    engine = open_engine(tiny_llama, n_ctx=2048)
+    model = _core.Model.load(str(tiny_llama.path), _core.ModelOptions())
+    replayer = replay.Replayer(engine, model)
+    structure = replay.split(LIST)
+    assert structure is not None
+    told = replayer.parallel(structure)
+    assert told.text == structure.before + "".join(part.body for part in structure.parts) + structure.after
+    assert [branch.title for branch in told.blocks[0].branches] == [part.title for part in structure.parts]
+    assert replayer.serial(LIST).text == LIST
+    assert replayer.serial(LIST, with_protocol=True).text == LIST
+    assert engine.cells_in_use == 0
+
+
+def test_summary_is_of_all_figures() -> None:
+    found = replay.summary([1.0, 2.0, 3.0])
+    assert found == {"median": 2.0, "p10": pytest.approx(1.2), "p90": pytest.approx(2.8), "mean": 2.0}
