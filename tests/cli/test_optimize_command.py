@@ -17,15 +17,17 @@ from typer.testing import CliRunner, Result
 from aspd_local import _core
 from aspd_local.cli.app import app
 from aspd_local.optimize import trial
+from aspd_local.optimize.candidates import Curve
 from tiny.files import TinyModel
 
 
 @pytest.fixture(autouse=True)
 def _small_is_fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps take as long as the model is large: 1 ms for each kB and lane."""
+    """Steps take as long as the model is large: 1 ms for each kB and lane; the source's are unsteady."""
 
-    def curve(model: _core.Model, widths: Sequence[int] = trial.WIDTHS, **_: object) -> dict[int, float]:
-        return {width: model.size_bytes * width / 1e6 for width in widths}
+    def curve(model: _core.Model, widths: Sequence[int] = trial.WIDTHS, **_: object) -> Curve:
+        seconds = {width: model.size_bytes * width / 1e6 for width in widths}
+        return Curve(seconds=seconds, spread=3.21 if model.size_bytes > 4e6 else 1.0)
 
     monkeypatch.setattr(trial, "measure_curve", curve)
 
@@ -52,6 +54,8 @@ def test_it_prints_a_table_and_what_was_written(runner: CliRunner, wide: TinyMod
         "Q8_0, head Q6_K (1 of 2)",
         "Q4_0, head Q6_K (2 of 2)",
         "writing Q4_0, head Q6_K",
+        "aspd: warning: times of the same step differed by a factor of up to 3.2: something else was "
+        "running; the choice is doubtful, do it again on a quiet machine",
     ]
     assert _core.summarize_weights(str(out)).weights == "Q4_0"
 
@@ -68,6 +72,7 @@ def test_json_has_everything_that_was_measured(runner: CliRunner, wide: TinyMode
     assert candidate["size_bytes"] == out.stat().st_size
     assert list(candidate["ms_per_step"]) == ["1", "2", "4", "8", "16"]
     assert list(candidate["gain"]) == ["2", "4", "8", "16"]
+    assert (told["source"]["spread"], candidate["spread"]) == (3.21, 1)
     assert told["source"]["loss"] == 0
 
 

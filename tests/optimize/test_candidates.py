@@ -10,6 +10,7 @@ import pytest
 
 from aspd_local import _core
 from aspd_local.optimize.candidates import (
+    Curve,
     Measured,
     Types,
     candidates,
@@ -25,7 +26,8 @@ def measured(
     name: str, ms: float, *, loss: float = 0.0, size: int = 100, shape: Mapping[int, float] | None = None
 ) -> Measured:
     """A file of which a step of one lane takes `ms`; shape: width -> times as much as one lane."""
-    curve = {width: times * ms / 1e3 for width, times in (shape or {1: 1, 2: 1.5, 4: 2, 8: 3}).items()}
+    times = shape or {1: 1, 2: 1.5, 4: 2, 8: 3}
+    curve = Curve(seconds={width: each * ms / 1e3 for width, each in times.items()}, spread=1.0)
     types = Types(weights=name, head=name)
     return Measured(
         types=types, size_bytes=size, perplexity=10 * (1 + loss), loss=loss, loss_error=0.001, curve=curve

@@ -15,6 +15,7 @@ import pytest
 from aspd_local import Model, ModelError, _core
 from aspd_local.errors import DiskFullError
 from aspd_local.optimize import Settings, Types, built_in_text, check_out, optimize, trial, warnings
+from aspd_local.optimize.candidates import Curve
 from aspd_local.sources import Store
 from tiny.files import TinyModel
 from tiny.forward import NumpyModel
@@ -26,8 +27,8 @@ FEW = Settings(weights=("Q4_0", "Q8_0"), heads=("Q6_K",), max_loss=1.0, max_toke
 def small_is_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps take as long as the model is large, so that the choice does not hang on this machine's mood."""
 
-    def curve(model: _core.Model, widths: Sequence[int] = trial.WIDTHS, **_: object) -> dict[int, float]:
-        return {width: model.size_bytes * width**0.5 / 1e9 for width in widths}
+    def curve(model: _core.Model, widths: Sequence[int] = trial.WIDTHS, **_: object) -> Curve:
+        return Curve(seconds={width: model.size_bytes * width**0.5 / 1e9 for width in widths}, spread=1.0)
 
     monkeypatch.setattr(trial, "measure_curve", curve)
 
@@ -41,8 +42,25 @@ def load(path: Path) -> _core.Model:
 
 def test_curve_has_a_time_for_every_width(wide: TinyModel) -> None:
     curve = trial.measure_curve(load(wide.path), (1, 2, 5), n_threads=1)
-    assert list(curve) == [1, 2, 5]
-    assert all(0 < seconds < 10 for seconds in curve.values())
+    assert list(curve.seconds) == [1, 2, 5]
+    assert all(0 < seconds < 10 for seconds in curve.seconds.values())
+    assert 1 <= curve.spread < 1000
+
+
+def test_curve_is_that_of_the_quietest_round(wide: TinyModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = iter([3.0, 8.0, 1.0, 2.0, 4.0, 2.5])  # widths 1 and 2, three times
+
+    class Engine:
+        can_join = True
+
+        def measure_step(self, width: int, depth: int, n_steps: int) -> list[float]:
+            assert (width in (1, 2), depth > 0) == (True, True)
+            median = next(busy)
+            return [median / 2, median, median * 9][:n_steps]
+
+    monkeypatch.setattr(trial, "_engine", lambda *_, **__: Engine())
+    curve = trial.measure_curve(load(wide.path), (1, 2))
+    assert (curve.seconds, curve.spread) == ({1: 1.0, 2: 2.0}, 4.0)
 
 
 def test_token_losses_are_those_of_an_independent_forward_pass(wide: TinyModel) -> None:

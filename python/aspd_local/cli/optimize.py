@@ -191,14 +191,17 @@ def _print(report: Report, source: Path, out: Path, *, as_json: bool) -> None:
         _print_table(report)
     for types, reason in report.failed:
         typer.echo(f"aspd: {types}: {reason}", err=True)
+    for line in report.doubts():
+        typer.echo(f"aspd: warning: {line}", err=True)
     if report.chosen is None:
         typer.echo(f"aspd: nothing was written: {report.why_nothing()}", err=True)
     elif not as_json:
         best = report.chosen
+        lanes = ", ".join(map(str, best.curve.seconds))
         faster = report.source.seconds_per_token / best.seconds_per_token
         typer.echo(
             f"{out}: {best.types}, perplexity {best.loss:+.2%} on {report.n_tokens} tokens, "
-            f"{faster:.2f} times as fast as the source (mean of {', '.join(map(str, best.curve))} lanes)"
+            f"{faster:.2f} times as fast as the source (mean of {lanes} lanes)"
         )
 
 
@@ -224,6 +227,6 @@ def _cells(each: Measured, *, is_source: bool) -> Iterator[str]:
     yield from (each.types.weights, each.types.head, f"{each.size_bytes / 1e6:.0f}", f"{each.perplexity:.2f}")
     yield "source" if is_source else f"{100 * each.loss:+.1f}±{100 * each.loss_error:.1f}%"
     for width in _TIMED:
-        yield f"{1e3 * each.curve[width]:.1f}"
+        yield f"{1e3 * each.curve.seconds[width]:.1f}"
     for width in _TIMED[1:]:
         yield f"{each.gain(width):.2f}"

@@ -23,6 +23,8 @@ from aspd_local.sources.store import is_disk_full, publish, require_space
 
 __all__ = ["Measured", "Report", "Settings", "Types", "check_out", "optimize", "warnings"]
 
+_STEADY = 1.3  # spread of a curve that is still fit to choose by
+
 # Called with what is being done and the share of the whole that is behind, 0 to 1.
 Progress = Callable[[str, float], None]
 
@@ -88,6 +90,16 @@ class Report:
             lost = f"{least.types} loses least, {least.loss:.2%}"
             return f"every candidate loses more than {self.max_loss:.2%}; {lost}"
         return "no candidate within the loss is clearly faster than the source"
+
+    def doubts(self) -> list[str]:
+        """What speaks against the measured times."""
+        spread = max(each.curve.spread for each in (self.source, *self.candidates))
+        if spread < _STEADY:
+            return []
+        return [
+            f"times of the same step differed by a factor of up to {spread:.1f}: something else was running; "
+            "the choice is doubtful, do it again on a quiet machine"
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""

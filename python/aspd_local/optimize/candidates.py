@@ -31,6 +31,19 @@ class Types:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Curve:
+    """What a decode step costs.
+
+    Attributes:
+        seconds: width in lanes -> seconds of a step; with 1.
+        spread: slowest round of measuring over the quietest, the largest of all widths; 1: nothing else ran.
+    """
+
+    seconds: Mapping[int, float]
+    spread: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Measured:
     """What was measured of a file.
 
@@ -39,7 +52,6 @@ class Measured:
         perplexity: of the text; infinite where the model is broken.
         loss: relative rise of the perplexity over the source's; 0 for the source.
         loss_error: standard error of the loss.
-        curve: width in lanes -> seconds of a decode step; with 1.
     """
 
     types: Types
@@ -47,32 +59,35 @@ class Measured:
     perplexity: float
     loss: float
     loss_error: float
-    curve: Mapping[int, float]
+    curve: Curve
 
     @property
     def seconds_per_token(self) -> float:
         """Mean over the widths: what candidates are compared by."""
-        return statistics.fmean(seconds / width for width, seconds in self.curve.items())
+        return statistics.fmean(seconds / width for width, seconds in self.curve.seconds.items())
 
     def gain(self, n_branches: int) -> float:
         """Predicted speed-up of a block of so many equal branches over writing them one after the other."""
-        points = [_core.WidthPoint(width, DEPTH, seconds) for width, seconds in sorted(self.curve.items())]
+        seconds = self.curve.seconds
+        points = [_core.WidthPoint(width, DEPTH, seconds[width]) for width in sorted(seconds)]
         block = _core.BlockForecast()
         block.n_branches, block.body_tokens = n_branches, 1.0
-        block.most, block.depth = max(self.curve), DEPTH
+        block.most, block.depth = max(seconds), DEPTH
         return _core.predicted_gain(_core.WidthCurve(points), block)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values; None for what is not finite."""
+        seconds = self.curve.seconds
         numbers = {"perplexity": self.perplexity, "loss": self.loss, "loss_error": self.loss_error}
         return {
             "weights": self.types.weights,
             "head": self.types.head,
             "size_bytes": self.size_bytes,
             **{name: value if math.isfinite(value) else None for name, value in numbers.items()},
-            "ms_per_step": {str(width): 1e3 * seconds for width, seconds in sorted(self.curve.items())},
-            "gain": {str(width): self.gain(width) for width in sorted(self.curve) if width > 1},
+            "ms_per_step": {str(width): 1e3 * seconds[width] for width in sorted(seconds)},
+            "gain": {str(width): self.gain(width) for width in sorted(seconds) if width > 1},
             "ms_per_token": 1e3 * self.seconds_per_token,
+            "spread": self.curve.spread,
         }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aspd_local import _core
 from aspd_local.errors import DecodeError, ModelError
-from aspd_local.optimize.candidates import DEPTH, Measured, Types, loss_of, perplexity
+from aspd_local.optimize.candidates import DEPTH, Curve, Measured, Types, loss_of, perplexity
 
 WIDTHS = (1, 2, 4, 8, 16)
 FEWEST_TOKENS = 64
@@ -105,7 +105,7 @@ def measure(source: Source, path: Path, types: Types, told: Told) -> Measured:
 
 def _measure(
     model: _core.Model, token_ids: Sequence[int], conditions: Conditions, told: Told
-) -> tuple[dict[int, float], list[float]]:
+) -> tuple[Curve, list[float]]:
     curve = measure_curve(model, n_threads=conditions.n_threads)
     told(0.5)
     losses = token_losses(
@@ -114,9 +114,7 @@ def _measure(
     return curve, losses
 
 
-def measure_curve(
-    model: _core.Model, widths: Sequence[int] = WIDTHS, *, n_threads: int = 0
-) -> dict[int, float]:
+def measure_curve(model: _core.Model, widths: Sequence[int] = WIDTHS, *, n_threads: int = 0) -> Curve:
     """Seconds of a decode step by its width: the median of the quietest of three rounds.
 
     What else the machine does only adds time; the widths take turns, so that it adds to all of them.
@@ -129,11 +127,14 @@ def measure_curve(
     if not engine.can_join:
         reason = f"{model.path}: only steps of one token are possible: {engine.cannot_join_reason}"
         raise ModelError(reason, model.path)
-    times: dict[int, list[float]] = {width: [] for width in widths}
+    rounds: dict[int, list[float]] = {width: [] for width in widths}
     for _ in range(_ROUNDS):
         for width in widths:
-            times[width].append(statistics.median(engine.measure_step(width, DEPTH, _STEPS)))
-    return {width: min(medians) for width, medians in times.items()}
+            rounds[width].append(statistics.median(engine.measure_step(width, DEPTH, _STEPS)))
+    return Curve(
+        seconds={width: min(medians) for width, medians in rounds.items()},
+        spread=max(max(medians) / min(medians) for medians in rounds.values()),
+    )
 
 
 def token_losses(
