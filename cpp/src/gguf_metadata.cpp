@@ -1,6 +1,8 @@
 #include "gguf_metadata.h"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -77,6 +79,26 @@ void read_token(GgufReader& reader, std::uint64_t index, std::string& text) {
   reader.string(text, kLongestToken, "a token of the vocabulary");
   text.resize(std::strlen(text.c_str()));
   if (text.empty()) text = "[EMPTY_" + std::to_string(index) + "]";
+}
+
+// Whether llama.cpp, which reads bytes that are not UTF-8 as U+FFFD, would write this text as it is.
+bool is_utf8(const std::string& text) {
+  constexpr std::array<std::uint32_t, 5> kLeast = {0, 0, 0x80, 0x800, 0x10000};  // of so many bytes
+  for (std::size_t i = 0; i < text.size();) {
+    const auto first = static_cast<unsigned char>(text[i]);
+    std::size_t length = 1;
+    if (first >= 0x80) length = first < 0xC0 || first >= 0xF8 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+    if (length == 0 || length > text.size() - i) return false;
+    std::uint32_t code = length == 1 ? first : first & (0x7FU >> length);
+    for (std::size_t k = 1; k < length; ++k) {
+      const auto next = static_cast<unsigned char>(text[i + k]);
+      if ((next & 0xC0U) != 0x80U) return false;
+      code = code << 6U | (next & 0x3FU);
+    }
+    if (code < kLeast[length] || code > 0x10FFFF) return false;
+    i += length;
+  }
+  return true;
 }
 
 int hex_digit(char c) { return c >= 'a' ? c - 'a' + 10 : c - '0'; }
@@ -193,6 +215,8 @@ void GgufMetadata::read_tokens(GgufReader& reader, std::uint64_t count) {
     hashes.push_back(hash_of(text));
     squares += text.size() * text.size();
     if (squares > kMostSquaredBytes) reader.fail("the token texts of the vocabulary are too long");
+    vocabulary_.cubed_bytes += std::pow(static_cast<double>(text.size()), 3.0);
+    vocabulary_.is_utf8 = vocabulary_.is_utf8 && is_utf8(text);
     if (const auto first = first_byte(text)) {
       (first->second == text.size() ? vocabulary_.singles : vocabulary_.starts).set(first->first);
     }

@@ -29,6 +29,8 @@ struct VocabularyFacts {
   std::bitset<256> starts;   // bytes that a token of more than one byte starts with, RWKV's escapes resolved
   std::bitset<256> singles;  // bytes that are a token
   bool has_byte_type = false;  // a token of the type BYTE
+  bool is_utf8 = true;         // all tokens are
+  double cubed_bytes = 0.0;    // sum over the tokens
 };
 
 class GgufMetadata {

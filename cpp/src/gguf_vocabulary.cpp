@@ -13,6 +13,9 @@ namespace aspd {
 
 namespace {
 
+// llama.cpp spells out every piece of every ending of a PLaMo 2 token: seconds for so many.
+constexpr double kMostCubedBytes = 2147483648.0;
+
 void check_array(const GgufReader& reader, const GgufMetadata& metadata, const std::string& key,
                  bool is_text) {
   const GgufValue* value = metadata.find(key);
@@ -65,6 +68,11 @@ void check_vocabulary(const GgufReader& reader, const GgufMetadata& metadata) {
   if (metadata.text("tokenizer.ggml.pre") == "whitespace" && model != "whitespace") {
     reader.fail(
         "the pre-tokenizer 'whitespace' needs the tokenizer 'whitespace'");  // or llama.cpp aborts on a space
+  }
+  if (model == "plamo2") {
+    // or its table leads beyond the end of a text
+    if (!facts.is_utf8) reader.fail("the PLaMo 2 vocabulary has tokens that are not UTF-8");
+    if (facts.cubed_bytes > kMostCubedBytes) reader.fail("the tokens of the PLaMo 2 vocabulary are too long");
   }
   // llama.cpp loops for ever on a text that starts like a token but goes on differently.
   if (model == "rwkv" && (facts.starts & ~facts.singles).any()) {

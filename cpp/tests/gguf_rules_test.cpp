@@ -61,6 +61,21 @@ TEST(gguf_vocabulary_of_each_kind_obeys_its_own_rule) {
   CHECK(says(complaint(spaces), "whitespace"));
 }
 
+TEST(gguf_plamo2_tokens_are_short_and_utf8) {
+  const auto with = [](const std::string& token) {
+    return complaint(TestFile().vocabulary("plamo2", {"a", "ab", token}));
+  };
+  for (const char* token : {"ab\xc3\xa9", "\xe2\x96\x81the", "\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf"})
+    CHECK_EQ(with(token), "");
+  for (const char* token : {"ab\x80", "\xc3", "\xe2\x96", "\xe2\x96z", "\xc1\x81", "\xe0\x80\xaf",
+                            "\xf0\x80\x80\xaf", "\xf4\x90\x80\x80", "\xff\xfe"})
+    CHECK(says(with(token), "not UTF-8"));
+  CHECK_EQ(complaint(TestFile().vocabulary("gpt2", {"ab\x80"})), "");
+  CHECK_EQ(with(std::string(1024, 'x')), "");
+  CHECK(says(with(std::string(1300, 'x')), "too long"));
+  CHECK_EQ(complaint(TestFile().vocabulary("gpt2", {std::string(1300, 'x')})), "");
+}
+
 namespace {
 
 // The file of an architecture with these numbers; its one tensor has 32 rows.
