@@ -368,3 +368,16 @@ def test_model_cut_at_ten_places_is_a_model_error(tiny: TinyModel, tmp_path: Pat
         cut.write_bytes(data[: len(data) * i // 11])
         with pytest.raises(ModelError):
             Model(cut)
+
+
+def test_text_of_a_file_that_is_no_utf8_is_shown_with_replacements(
+    tiny_llama: TinyModel, tmp_path: Path
+) -> None:
+    path = tmp_path / "odd.gguf"
+    data = tiny_llama.path.read_bytes()
+    key = b"general.name" + (8).to_bytes(4, "little")  # a string, its length before it
+    at = data.index(key) + len(key) + 8
+    path.write_bytes(data[:at] + b"\xff\xfe\xc3\x28" + data[at + 4 :])
+    with Model(path, **EXACT) as model:
+        assert model.core.metadata()["general.name"] == "\ufffd\ufffd\ufffd("
+        assert model.generate("Q2", max_tokens=2).usage.completion_tokens > 0

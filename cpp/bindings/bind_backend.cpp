@@ -9,8 +9,8 @@ void bind_backend(py::module_& m) {
   m.def(
       "drain_log",
       [] {
-        std::vector<std::pair<int, std::string>> lines;
-        for (aspd::LogLine& line : aspd::drain_log()) lines.emplace_back(line.level, std::move(line.text));
+        std::vector<std::pair<int, py::str>> lines;  // a line may quote a file
+        for (const aspd::LogLine& line : aspd::drain_log()) lines.emplace_back(line.level, to_str(line.text));
         return lines;
       },
       "Lines that llama.cpp logged since the last call: (level as in logging, text).");

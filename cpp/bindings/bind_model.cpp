@@ -79,7 +79,7 @@ void bind_model(py::module_& m) {
       .def("metadata",
            [](const Model& model) {
              std::map<std::string, py::str> all;
-             for (const auto& [key, value] : model.metadata()) all[key] = to_str(value);
+             for (const auto& [key, value] : model.metadata()) all[to_str(key)] = to_str(value);
              return all;
            })
       .def_property_readonly("n_vocab", &Model::n_vocab)
