@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -97,7 +96,7 @@ class Settings:
 
     def conditions(self) -> dict[str, Any]:
         """What a reader must know to judge a figure; JSON values."""
-        from aspd_local import _core
+        from aspd_local import _core, profile
 
         return {
             "model": self.model.name,
@@ -106,20 +105,9 @@ class Settings:
             "cache_type": self.cache_type,
             "reference_openmp": self.openmp,
             "engine_build": _core.build_info(),
-            "processor": processor(),
+            "processor": f"{profile.processor()}, {os.cpu_count()} cores",
             "load_average": round(os.getloadavg()[0], 2),
         }
-
-
-def processor() -> str:
-    """Name and number of cores of this machine's processor."""
-    name = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    for line in info.read_text(encoding="utf-8").splitlines() if info.is_file() else []:
-        if line.startswith("model name"):
-            name = line.partition(":")[2].strip()
-            break
-    return f"{name}, {os.cpu_count()} cores"
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:

@@ -122,7 +122,7 @@ def key_of(path: Path, engine: _core.Engine, *, n_gpu_layers: int) -> Key:
     settings = f"flash_attn {options.flash_attn}, cache {options.cache_type}, gpu layers {n_gpu_layers}"
     return Key(
         model=_model_hash(path),
-        device=", ".join([_processor(), *_core.gpu_devices()]),
+        device=", ".join([processor(), *_core.gpu_devices()]),
         n_threads=options.n_threads,
         n_threads_batch=options.n_threads_batch,
         settings=settings,
@@ -209,7 +209,8 @@ def _model_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name, as the system tells it."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):

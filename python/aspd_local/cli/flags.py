@@ -164,6 +164,19 @@ class AnswerFlags:
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class MeasuringFlags:
+    """On what the commands measure that load models of their own."""
+
+    threads: Annotated[
+        int, typer.Option("--threads", help="Threads.", min=0, show_default="physical cores")
+    ] = 0
+    gpu_layers: Annotated[
+        int, typer.Option("--gpu-layers", help="Layers on the GPU, if there is one.", show_default="all")
+    ] = -1
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show llama.cpp's log.")] = False
+
+
 def spread(function: Callable[..., None]) -> Callable[..., None]:
     """The function as typer wants it: each parameter that is a dataclass becomes its fields."""
     groups: dict[str, Any] = {}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aspd_local.cli.asking import EXIT_INTERRUPTED
-from aspd_local.cli.flags import spread
+from aspd_local.cli.flags import MeasuringFlags, spread
 from aspd_local.cli.models import errors_in_one_line, progress_bar, store
 from aspd_local.cli.progress import set_log
 from aspd_local.sources import resolve
@@ -25,7 +25,7 @@ _TIMED = (1, 2, 4, 8)  # lanes that the table shows
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialFlags:
+class TrialFlags(MeasuringFlags):
     """What is tried, and how it is measured."""
 
     max_loss: Annotated[
@@ -63,13 +63,6 @@ class TrialFlags:
     max_tokens: Annotated[
         int, typer.Option("--max-tokens", help="Tokens of the text that are read.", min=64)
     ] = 2048
-    threads: Annotated[
-        int, typer.Option("--threads", help="Threads.", min=0, show_default="physical cores")
-    ] = 0
-    gpu_layers: Annotated[
-        int, typer.Option("--gpu-layers", help="Layers on the GPU, if there is one.", show_default="all")
-    ] = -1
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show llama.cpp's log.")] = False
 
     def settings(self) -> Settings:
         """As optimize() takes them. Raises ValueError for flags that name nothing."""

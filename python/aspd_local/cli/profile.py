@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aspd_local.cli.asking import EXIT_INTERRUPTED
-from aspd_local.cli.flags import spread
+from aspd_local.cli.flags import MeasuringFlags, spread
 from aspd_local.cli.models import errors_in_one_line, progress_bar, store
 from aspd_local.cli.progress import Waiting, set_log
 from aspd_local.errors import ModelError
@@ -28,19 +28,12 @@ _SPARE = 64  # cells beside what is measured
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProfileFlags:
+class ProfileFlags(MeasuringFlags):
     """What is measured, and on what."""
 
     widths: Annotated[str, typer.Option("--widths", help="Lanes to measure, such as 1-16 or 1,2,4.")] = "1-16"
     depths: Annotated[str, typer.Option("--depths", help="Cells in use, such as 256,1536.")] = "256,1536"
     steps: Annotated[int, typer.Option("--steps", help="Steps of which a point is the median.", min=1)] = 9
-    threads: Annotated[
-        int, typer.Option("--threads", help="Threads.", min=0, show_default="physical cores")
-    ] = 0
-    gpu_layers: Annotated[
-        int, typer.Option("--gpu-layers", help="Layers on the GPU, if there is one.", show_default="all")
-    ] = -1
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show llama.cpp's log.")] = False
 
     def extent(self) -> Extent:
         """As measure() takes it. Raises ValueError for a list that is none."""
