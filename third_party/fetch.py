@@ -30,6 +30,7 @@ STAMP_NAME = ".aspd-stamp"
 TEMP_PREFIX = ".fetch-"
 STALE_TEMP_S = 24 * 3600.0
 PIP_ATTEMPTS = 3
+OUTER_PIP = ("PIP_CONSTRAINT", "PIP_BUILD_TRACKER", "_PYPROJECT_HOOKS_")
 PIP_CRASH = "ERROR: Exception:"  # pip does not retry a connection that breaks in the middle of a file
 
 
@@ -96,7 +97,8 @@ def download(pin: Pin, folder: Path) -> Path:
     if importlib.util.find_spec("scikit_build_core") is not None:
         command.append("--no-build-isolation")  # the build backend of the sdist is here already
     command += ["--dest", str(folder), "--requirement", str(requirement)]
-    env = {name: value for name, value in os.environ.items() if name != "PIP_CONSTRAINT"}
+    # Inside a build, the outer pip's variables would tell the inner one where to look for its backend.
+    env = {name: value for name, value in os.environ.items() if not name.startswith(OUTER_PIP)}
     for _ in range(PIP_ATTEMPTS):
         result = subprocess.run(
             command, capture_output=True, text=True, errors="replace", env=env, check=False

@@ -321,6 +321,19 @@ shutil.copy({sdist!r}, sys.argv[sys.argv.index("--dest") + 1])
 """
 
 
+def test_the_pip_that_builds_tells_the_one_that_downloads_nothing(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_PYPROJECT_HOOKS_BACKEND_PATH_JSON", '["/nowhere"]')
+    monkeypatch.setenv("PIP_CONSTRAINT", "/nowhere/constraints.txt")
+    told = place.folder / "told"
+    pip = f"import os, pathlib; pathlib.Path({str(told)!r}).write_text(' '.join(os.environ))"
+    run_with_pip(place, pip)
+    names = told.read_text(encoding="utf-8").split()
+    assert "PATH" in names
+    assert not {"_PYPROJECT_HOOKS_BACKEND_PATH_JSON", "PIP_CONSTRAINT"} & set(names)
+
+
 def test_a_connection_that_breaks_is_tried_again(place: Place) -> None:
     count = place.folder / "count"
     pip = CRASH.format(count=str(count), succeeds_at=3, sdist=str(place.sdist))
