@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aspd_local import Model, _core, profile
+from aspd_local import _core, profile
 from aspd_local.errors import ContextFullError
 from aspd_local.profile import Extent, Key, Point, Profile
 from aspd_local.sources.store import Store
@@ -111,37 +111,32 @@ def test_speedup_of_equal_branches_is_that_of_the_best_schedule() -> None:
     assert staircase.speedup(1) == pytest.approx(1.0)
 
 
-def test_key_tells_threads_apart(tiny_llama: TinyModel) -> None:
+def test_key_is_that_of_the_options_that_the_engine_fills_in(tiny_llama: TinyModel) -> None:
     engine = open_engine(tiny_llama)
-    key = profile.key_of(tiny_llama.path, engine, n_gpu_layers=0)
-    assert key.n_threads == engine.options.n_threads
+    given = _core.EngineOptions()
+    given.cache_type, given.flash_attn = engine.options.cache_type, engine.options.flash_attn
+    key = profile.key_of(tiny_llama.path, given, n_gpu_layers=0, repack="auto")
     assert key.build == _core.build_info()
-    assert key == profile.key_of(tiny_llama.path, engine, n_gpu_layers=0)
-    assert key != profile.key_of(tiny_llama.path, engine, n_gpu_layers=1)
+    assert key.n_threads == _core.physical_cores()
+    given.n_threads = given.n_threads_batch = _core.physical_cores()
+    assert key == profile.key_of(tiny_llama.path, given, n_gpu_layers=0, repack="auto")
 
 
-def test_model_that_is_asked_to_measures_once_and_keeps_it(
-    tiny_llama: TinyModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("aspd_local.model.LEAST_PARAMETERS", 0)
-    calls: list[Key] = []
-    measured = _profile([1.0, 1.0])
-
-    def stand_in(key: Key, engine: _core.Engine, extent: Extent) -> Profile:
-        assert engine.n_cells > 0
-        assert extent == profile.SHORT
-        calls.append(key)
-        return dataclasses.replace(measured, key=key)
-
-    monkeypatch.setattr(profile, "measure", stand_in)
-    for _ in range(2):
-        with Model(tiny_llama.path, n_threads=1, n_threads_batch=1, profile="auto") as model:
-            for _ in range(2):
-                model.generate("Q2", parallel="aspd", max_tokens=2, temperature=0)
-    assert len(calls) == 1
+def test_key_tells_settings_apart(tiny_llama: TinyModel) -> None:
+    options = _core.EngineOptions()
+    key = profile.key_of(tiny_llama.path, options, n_gpu_layers=0, repack="auto")
+    assert key != profile.key_of(tiny_llama.path, options, n_gpu_layers=1, repack="auto")
+    assert key != profile.key_of(tiny_llama.path, options, n_gpu_layers=0, repack="off")
+    options.n_threads = 77
+    assert key != profile.key_of(tiny_llama.path, options, n_gpu_layers=0, repack="auto")
 
 
-def test_unknown_use_of_profiles_is_refused(tiny_llama: TinyModel) -> None:
-    with pytest.raises(ValueError, match="profile"):
-        Model(tiny_llama.path, profile="sometimes")  # type: ignore[arg-type]
+def test_best_gain_is_that_of_the_best_number_of_branches() -> None:
+    bound = _core.Protocol()
+    bound.branch_tokens, bound.join_rule = 40, _core.JoinRule.SUM
+    flat, linear = _profile([1.0] * 8), _profile([1.0, 2.0, 3.0, 4.0])
+    assert flat.best_gain(bound, 16) > 6
+    assert flat.best_gain(bound, 2) < 2.1  # two lanes are all that the engine has
+    assert linear.best_gain(bound, 16) == 1.0
+    bound.join_rule = _core.JoinRule.LINEAR
+    assert flat.best_gain(bound, 16) < 8

@@ -19,6 +19,9 @@ void bind_backend(py::module_& m) {
     return aspd::build_info();
   });
   m.def("gpu_devices", &aspd::gpu_devices, "Names of the GPUs that this build can use.");
+  m.def("physical_cores", &aspd::physical_cores,
+        "Performance cores that this process may use, hyper-threads counted once: the default of both thread "
+        "counts.");
   m.def("has_position_gaps", &aspd::has_position_gaps,
         "Whether this build's llama.cpp allows the join rule 'sum'.");
 }

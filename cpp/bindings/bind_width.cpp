@@ -37,6 +37,7 @@ void bind_width(py::module_& m) {
         py::arg("most"), py::arg("depth"),
         "The step that decodes most tokens a second with `live` lanes, `least` of which must move.");
 
+  m.attr("LEAST_GAIN") = aspd::kLeastGain;
   py::class_<BlockForecast>(m, "BlockForecast", "What is known of a block before it is forked.")
       .def(py::init<>())
       .def_readwrite("n_branches", &BlockForecast::n_branches)

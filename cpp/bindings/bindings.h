@@ -10,6 +10,7 @@ pybind11::str to_str(const std::string& text);
 
 void bind_errors(pybind11::module_& m);
 void bind_backend(pybind11::module_& m);
+void bind_kernels(pybind11::module_& m);
 void bind_layout(pybind11::module_& m);
 void bind_protocol(pybind11::module_& m);
 void bind_sampler(pybind11::module_& m);

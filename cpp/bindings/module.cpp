@@ -10,6 +10,7 @@ PYBIND11_MODULE(_core, m) {
   m.doc() = "The engine of aspd_local. Public names are those of the package, not of this module.";
   bind_errors(m);
   bind_backend(m);
+  bind_kernels(m);
   bind_gguf_check(m);
   bind_layout(m);
   bind_protocol(m);

@@ -8,6 +8,7 @@
 #include "ggml-backend.h"
 #include "ggml.h"
 #include "llama.h"
+#include "narrow.h"
 
 #ifndef ASPD_HAS_POSITION_GAPS
 #error "the build must say whether llama.cpp allows position gaps"
@@ -68,6 +69,7 @@ void start_backend() {
 #endif
     llama_log_set(take_log, nullptr);
     llama_backend_init();
+    (void)kernels::install();
     return true;
   }();
   (void)started;
@@ -95,7 +97,9 @@ void clear_last_error() {
 
 std::string build_info() {
   return std::string("aspd-local " ASPD_VERSION ", llama.cpp " ASPD_LLAMA_COMMIT ", ") +
-         (has_position_gaps() ? "position gaps" : "no position gaps") + ", " + llama_print_system_info();
+         (has_position_gaps() ? "position gaps" : "no position gaps") + ", " +
+         (kernels::in_use().empty() ? "no kernels" : "kernels for " + kernels::in_use()) + ", " +
+         llama_print_system_info();
 }
 
 std::vector<std::string> gpu_devices() {

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <vector>
 
 #include "aspd/backend.h"
 #include "ggml-cpu.h"
+#include "ggml.h"
 #include "llama.h"
 
 namespace aspd {
@@ -41,10 +43,14 @@ constexpr std::chrono::milliseconds kBetweenPolls{20};
 void Decoder::FreeContext::operator()(llama_context* context) const { llama_free(context); }
 void Decoder::FreeBatch::operator()(llama_batch_ext* batch) const { llama_batch_ext_free(batch); }
 void Decoder::FreePool::operator()(ggml_threadpool* pool) const { ggml_threadpool_free(pool); }
+void Decoder::FreeGraph::operator()(ggml_context* graph) const { ggml_free(graph); }
 
 Decoder::Decoder(const Model& model, const EngineOptions& options, std::int32_t n_sequences,
                  std::int32_t n_outputs)
-    : max_tokens_(options.n_batch), max_outputs_(n_outputs), n_vocab_(model.n_vocab()) {
+    : n_workers_(options.n_threads_batch),
+      max_tokens_(options.n_batch),
+      max_outputs_(n_outputs),
+      n_vocab_(model.n_vocab()) {
   llama_context_params params = llama_context_default_params();
   params.n_ctx = static_cast<std::uint32_t>(options.n_ctx);
   params.n_batch = static_cast<std::uint32_t>(options.n_batch);
@@ -82,6 +88,19 @@ Decoder::Decoder(const Model& model, const EngineOptions& options, std::int32_t 
   if (options.n_threads_batch != options.n_threads) pool_batch_.reset(make_pool(options.n_threads_batch));
   llama_attach_threadpool(context_.get(), pool_.get(), pool_batch_ ? pool_batch_.get() : pool_.get());
   batch_.reset(llama_batch_ext_init(context_.get()));
+
+  // The pool computes graphs and nothing else, so what it shall share out is the node of a graph.
+  constexpr std::size_t kNodes = 1;
+  ggml_init_params memory{};
+  memory.mem_size = ggml_tensor_overhead() + ggml_graph_overhead_custom(kNodes, false);
+  memory.no_alloc = true;
+  work_memory_.reset(ggml_init(memory));
+  const auto take = [](ggml_tensor*, int, int, void* self) {
+    Decoder::work(static_cast<Decoder*>(self)->work_);
+  };
+  work_graph_ = ggml_new_graph_custom(work_memory_.get(), kNodes, false);
+  ggml_build_forward_expand(work_graph_, ggml_custom_4d(work_memory_.get(), GGML_TYPE_F32, 1, 1, 1, 1,
+                                                        nullptr, 0, take, GGML_N_TASKS_MAX, this));
 }
 
 Decoder::~Decoder() {
@@ -142,6 +161,33 @@ Decoder::Status Decoder::process(bool encode) {
   const std::string why = last_error();
   throw DecodeError(code, std::string(encode ? "llama_encode" : "llama_decode") + " returned " +
                               std::to_string(code) + (why.empty() ? "" : ": " + why));
+}
+
+void Decoder::work(Work& work) noexcept {
+  for (std::int32_t i = work.next++; i < work.n; i = work.next++) {
+    try {
+      (*work.task)(i);
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(work.mutex);
+      if (!work.error) work.error = std::current_exception();
+    }
+  }
+}
+
+void Decoder::share_out(std::int32_t n, const std::function<void(std::int32_t)>& task) {
+  work_.task = &task;
+  work_.n = n;
+  work_.next = 0;
+  work_.error = nullptr;
+  if (n > 1 && n_workers_ > 1) {
+    ggml_threadpool* pool = pool_batch_ ? pool_batch_.get() : pool_.get();
+    ggml_cplan plan = ggml_graph_plan(work_graph_, n_workers_, pool);
+    std::vector<std::uint8_t> scratch(plan.work_size);
+    plan.work_data = scratch.data();
+    (void)ggml_graph_compute(work_graph_, &plan);
+  }
+  work(work_);  // all of it where there is but one thread
+  if (work_.error) std::rethrow_exception(std::exchange(work_.error, nullptr));
 }
 
 float* Decoder::logits(std::int32_t row) {

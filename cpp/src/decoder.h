@@ -3,13 +3,17 @@
 
 #include <atomic>
 #include <chrono>
+#include <exception>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 
 #include "aspd/engine.h"
 
+struct ggml_cgraph;
+struct ggml_context;
 struct ggml_threadpool;
 struct llama_batch_ext;
 struct llama_context;
@@ -35,6 +39,9 @@ class Decoder {
   Status encode();
   // [n_vocab], may be changed in place until the next decode(). row: as add() returned it, with output.
   [[nodiscard]] float* logits(std::int32_t row);
+  // Runs task(0) ... task(n - 1), shared out among the threads of wide steps, which look for work for a while
+  // after each. Tasks must not use the decoder. Rethrows what a task throws, once all others are done.
+  void share_out(std::int32_t n, const std::function<void(std::int32_t)>& task);
 
   // From any thread: makes a running decode() return kAborted.
   void abort() { abort_ = true; }
@@ -58,6 +65,18 @@ class Decoder {
   struct FreePool {
     void operator()(ggml_threadpool* pool) const;
   };
+  struct FreeGraph {
+    void operator()(ggml_context* graph) const;
+  };
+  // Work of share_out() while it lasts.
+  struct Work {
+    const std::function<void(std::int32_t)>* task = nullptr;
+    std::int32_t n = 0;
+    std::atomic<std::int32_t> next{0};
+    std::mutex mutex;
+    std::exception_ptr error;
+  };
+  static void work(Work& work) noexcept;
 
   std::atomic<bool> abort_{false};
   std::function<bool()> poll_;
@@ -66,6 +85,10 @@ class Decoder {
   std::unique_ptr<ggml_threadpool, FreePool> pool_batch_;
   std::unique_ptr<llama_context, FreeContext> context_;  // freed before its pools
   std::unique_ptr<llama_batch_ext, FreeBatch> batch_;
+  Work work_;
+  std::unique_ptr<ggml_context, FreeGraph> work_memory_;
+  ggml_cgraph* work_graph_ = nullptr;  // of one node, which takes tasks on every thread
+  std::int32_t n_workers_;
   std::int32_t n_tokens_ = 0;
   std::int32_t n_outputs_ = 0;
   std::int32_t max_tokens_;

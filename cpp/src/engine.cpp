@@ -7,7 +7,6 @@
 #include "aspd/backend.h"
 #include "aspd/width_policy.h"
 #include "engine_impl.h"
-#include "threads.h"
 
 namespace aspd {
 
@@ -248,7 +247,7 @@ bool Engine::Impl::encode(Live& live) {
   try {
     if (decoder_.encode() != Decoder::Status::kDone) return false;
   } catch (const DecodeError&) {
-    drop_all({{&live, &live.trunk, 0, -1}});
+    drop_all({{&live, &live.trunk, 0, -1, -1}});
     throw;
   }
   const Pos last = prompt.positions.back();
@@ -297,7 +296,7 @@ Engine::Impl::StepPlan Engine::Impl::plan_step() {
     for (const auto& live : live_) {
       for (Lane* lane : running_lanes(*live)) {
         if (shares.size() < static_cast<std::size_t>(options_.n_lanes))
-          shares.push_back({live.get(), lane, 1, -1});
+          shares.push_back({live.get(), lane, 1, -1, -1});
       }
     }
     if (shares.empty()) return plan;
@@ -387,11 +386,12 @@ void Engine::Impl::take_results(StepPlan& plan, double seconds) {
     live->timings.padding += plan.n_padding;
   }
 
+  sample(shares);
   for (Share& share : shares) {
     if (share.live->id == 0 || share.lane->stage == Lane::Stage::kDone)
       continue;  // ended by a lane before it
     if (share.row >= 0) {
-      sample(*share.live, *share.lane, share.row);
+      take_sampled(*share.live, *share.lane, share.sampled);
     } else if (share.lane->pending.empty()) {
       drained(*share.live, *share.lane);
     }

@@ -61,7 +61,8 @@ class Engine::Impl {
     Live* live;
     Lane* lane;
     std::size_t n_tokens;
-    std::int32_t row;  // of the last token, if it has logits; else -1
+    std::int32_t row;    // of the last token, if it has logits; else -1
+    Token sampled = -1;  // from that row
   };
 
   // engine.cpp
@@ -86,7 +87,8 @@ class Engine::Impl {
   // lanes.cpp
   void advance_prompt(Live& live);
   void drained(Live& live, Lane& lane);
-  void sample(Live& live, Lane& lane, std::int32_t row);
+  void sample(std::vector<Share>& shares);
+  void take_sampled(Live& live, Lane& lane, Token token);
   void take_token(Live& live, Lane& lane, Token token);
   void act(Live& live, Lane& lane, const Outcome& outcome, std::size_t undecoded);
   void rewind(Live& live, Lane& lane, const Outcome& outcome, std::size_t undecoded);

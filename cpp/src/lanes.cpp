@@ -80,16 +80,29 @@ void Engine::Impl::open_plan(Live& live) {
 
 // --- tokens -----------------------------------------------------------------------------------------------
 
-void Engine::Impl::sample(Live& live, Lane& lane, std::int32_t row) {
+// Chooses a token for each lane that has logits, on all threads: a lane's sampler and parser are its own.
+void Engine::Impl::sample(std::vector<Share>& shares) {
+  std::vector<std::pair<Share*, float*>> rows;
+  for (Share& share : shares) {
+    if (share.row >= 0) rows.emplace_back(&share, decoder_.logits(share.row));
+  }
+  const auto choose = [&](std::int32_t i) {
+    auto [share, logits] = rows[static_cast<std::size_t>(i)];
+    const Lane& lane = *share->lane;
+    std::vector<Token> banned = lane.parser->banned();
+    if (lane.ban_position == lane.next) banned.insert(banned.end(), lane.bans.begin(), lane.bans.end());
+    Allowed allowed;
+    if (lane.parser->restricts()) {
+      allowed = [&](Token token) { return lane.parser->allows(model_->piece(token)); };
+    }
+    share->sampled = lane.sampler->sample(logits, model_->n_vocab(), banned, allowed);
+  };
+  decoder_.share_out(static_cast<std::int32_t>(rows.size()), choose);
+}
+
+void Engine::Impl::take_sampled(Live& live, Lane& lane, Token token) {
   if (live.phase == Live::Phase::kPrompt || live.phase == Live::Phase::kJoin)
     live.phase = Live::Phase::kTrunk;
-  std::vector<Token> banned = lane.parser->banned();
-  if (lane.ban_position == lane.next) banned.insert(banned.end(), lane.bans.begin(), lane.bans.end());
-  Allowed allowed;
-  if (lane.parser->restricts()) {
-    allowed = [&](Token token) { return lane.parser->allows(model_->piece(token)); };
-  }
-  Token token = lane.sampler->sample(decoder_.logits(row), model_->n_vocab(), banned, allowed);
   if (lane.script_at < lane.script.size()) token = lane.script[lane.script_at++];
   if (live.timings.first_token_s == 0) live.timings.first_token_s = seconds_since(live.submitted);
   if (token < 0) {
@@ -368,7 +381,11 @@ void Engine::Impl::close_branch(Live& live, Lane& lane) {
   } else {
     const Protocol& protocol = *live.protocol();
     live.blocks.back().branches[static_cast<std::size_t>(lane.branch) - 1].token_ids = lane.token_ids();
-    if (keeps_cells(protocol.join_rule) && lane.sequence && lane.tail.empty()) {
+    // Under `linear` the cells of the first branch are those that reading its text again would fill.
+    const bool keeps = keeps_cells(protocol.join_rule)
+                           ? lane.tail.empty()
+                           : protocol.join_rule == JoinRule::kLinear && lane.branch == 1;
+    if (keeps && lane.sequence) {
       live.trunk.sequence.join(std::move(lane.sequence), fork_position);
     } else {
       lane.sequence = Sequence();
@@ -403,14 +420,22 @@ void Engine::Impl::finish_block(Live& live) {
     texts.insert(texts.end(), ids.begin(), ids.end());
   }
   std::vector<Token> pending;
+  std::size_t n_joined = 0;  // tokens of `texts` that are in the trunk's cells
   switch (protocol.join_rule) {
     case JoinRule::kSum: trunk.next = p + sum; break;
     case JoinRule::kLongest: trunk.next = p + longest; break;
-    case JoinRule::kLinear: pending = std::move(texts); break;
+    case JoinRule::kLinear:
+      n_joined = live.branches.front().record.size();
+      trunk.next = p + static_cast<Pos>(n_joined);
+      pending.assign(texts.begin() + static_cast<std::ptrdiff_t>(n_joined), texts.end());
+      break;
     case JoinRule::kDrop: break;
   }
-  if (keeps_cells(protocol.join_rule) && !live.stopping) {
-    for (const Lane& lane : live.branches) trunk.record.append(lane.record);
+  if (!live.stopping) {
+    for (const Lane& lane : live.branches) {
+      if (keeps_cells(protocol.join_rule)) trunk.record.append(lane.record);
+    }
+    for (std::size_t i = 0; i < n_joined; ++i) trunk.record.push(texts[i], p + static_cast<Pos>(i), 0, 0);
   }
   live.branches.clear();
 
@@ -430,7 +455,7 @@ void Engine::Impl::finish_block(Live& live) {
   const std::vector<Token> seed = seed_ids(protocol, protocol.join_seed, "", 0);
   pending.insert(pending.end(), seed.begin(), seed.end());
   live.timings.seed_tokens += static_cast<std::int64_t>(pending.size());
-  trunk.kinds.insert(trunk.kinds.end(), pending.size(), Lane::Kind::kFed);
+  trunk.kinds.insert(trunk.kinds.end(), n_joined + pending.size(), Lane::Kind::kFed);
   if (pending.empty()) {  // `drop` without a seed: the plan's last token predicts what follows
     const std::size_t last = trunk.record.size() - 1;
     if (!trunk.sequence.truncate(trunk.record.positions[last])) throw std::logic_error("cannot step back");

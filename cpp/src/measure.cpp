@@ -58,7 +58,8 @@ std::vector<double> Engine::Impl::measure_step(std::int32_t width, std::int32_t 
   for (std::int32_t i = 0; i < width; ++i) lanes.push_back(prefix.fork());
   SamplingOptions greedy;
   greedy.temperature = 0;
-  Sampler sampler(model_.get(), greedy, 0);
+  std::vector<Sampler> samplers;
+  for (std::int32_t i = 0; i < width; ++i) samplers.emplace_back(model_.get(), greedy, 0);
   std::vector<double> times;
   for (std::int32_t step = 0; step <= n_steps; ++step) {
     const Clock::time_point start = Clock::now();
@@ -67,10 +68,13 @@ std::vector<double> Engine::Impl::measure_step(std::int32_t width, std::int32_t 
       decoder_.add(filler(step * width + i), depth + step, lanes[static_cast<std::size_t>(i)].id(), true);
     }
     if (decoder_.decode() != Decoder::Status::kDone) throw DecodeError(1, "llama.cpp found no cells");
-    for (std::int32_t i = 0; i < width; ++i) {
-      (void)sampler.sample(decoder_.logits(i), model_->n_vocab(), {}, nullptr);
-      lanes[static_cast<std::size_t>(i)].record(depth + step, 1);
-    }
+    std::vector<float*> rows;
+    for (std::int32_t i = 0; i < width; ++i) rows.push_back(decoder_.logits(i));
+    decoder_.share_out(width, [&](std::int32_t i) {
+      const auto lane = static_cast<std::size_t>(i);
+      (void)samplers[lane].sample(rows[lane], model_->n_vocab(), {}, nullptr);
+    });
+    for (Sequence& lane : lanes) lane.record(depth + step, 1);
     if (step > 0) times.push_back(seconds_since(start));
   }
   retained_.keep(std::move(prefix), std::move(record));

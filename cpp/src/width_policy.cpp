@@ -34,7 +34,7 @@ double predicted_gain(const WidthCurve& curve, const BlockForecast& block) {
   const auto depth = block.depth + static_cast<std::size_t>(n * block.body_tokens / 2);  // on average
   const StepWidth step = choose_width(curve, block.n_branches, 1, block.most, depth);
   double fed = n * block.seed_tokens;
-  if (block.decoded_again) fed += n * (block.seed_tokens + block.body_tokens);
+  if (block.decoded_again) fed += (n - 1) * (block.seed_tokens + block.body_tokens);
   const double decoded = n * block.body_tokens;
   const double parallel =
       fed * curve.prompt_token_s() + decoded / step.lanes * curve.seconds(step.width, depth);

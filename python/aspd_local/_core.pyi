@@ -21,11 +21,13 @@ __all__: list[str] = [
     "FinishReason",
     "GgufSummary",
     "JoinRule",
+    "LEAST_GAIN",
     "Layout",
     "Marker",
     "Model",
     "ModelOptions",
     "PlanRules",
+    "ProductTimes",
     "Protocol",
     "QuantizeOptions",
     "Request",
@@ -44,14 +46,34 @@ __all__: list[str] = [
     "choose_width",
     "common_prefix",
     "drain_log",
+    "enable_kernels",
     "gpu_devices",
+    "has_kernel",
     "has_position_gaps",
+    "kernels",
+    "physical_cores",
     "plan_fault",
     "predicted_gain",
+    "product",
     "quantize",
+    "read_bandwidth",
     "summarize_weights",
+    "time_products",
     "weight_types",
 ]
+
+class ProductTimes:
+    """
+    Timed matrix products.
+    """
+    @property
+    def repacked(self) -> bool: ...
+    @property
+    def seconds(self) -> list[float]: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def weight_bytes(self) -> int: ...
 
 class GgufSummary:
     """
@@ -787,14 +809,34 @@ def drain_log() -> list[tuple[int, str]]:
     Lines that llama.cpp logged since the last call: (level as in logging, text).
     """
 
+def enable_kernels(on: bool) -> None:
+    """
+    Turns our kernels off or on again, for comparisons. Not while an engine steps.
+    """
+
 def gpu_devices() -> list[str]:
     """
     Names of the GPUs that this build can use.
     """
 
+def has_kernel(type: str, repacked: bool) -> bool:
+    """
+    Whether weights of a type, as ggml names it, have a kernel of ours.
+    """
+
 def has_position_gaps() -> bool:
     """
     Whether this build's llama.cpp allows the join rule 'sum'.
+    """
+
+def kernels() -> str:
+    """
+    Instruction set of our kernels for narrow steps; empty: this build or processor has none, or they are off.
+    """
+
+def physical_cores() -> int:
+    """
+    Performance cores that this process may use, hyper-threads counted once: the default of both thread counts.
     """
 
 def plan_fault(
@@ -811,6 +853,20 @@ def predicted_gain(curve: WidthCurve, block: BlockForecast) -> float:
     Seconds of the branches' text written serially / seconds of the block.
     """
 
+def product(
+    type: str,
+    *,
+    repack: bool,
+    weights: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+    x: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
+    n_rows: typing.SupportsInt | typing.SupportsIndex,
+    k: typing.SupportsInt | typing.SupportsIndex,
+    n_threads: typing.SupportsInt | typing.SupportsIndex,
+) -> list[float]:
+    """
+    [n * n_rows]: products of x, [n * k], with weights, [n_rows * k], quantised to a type. Raises ValueError.
+    """
+
 def quantize(
     from_path: str,
     to_path: str,
@@ -821,9 +877,33 @@ def quantize(
     Calls progress(done), done from 0 to 1. Raises ValueError, ModelError, OSError where to_path cannot be written. Where it fails, and where a signal or progress raises, what was written is removed.
     """
 
+def read_bandwidth(
+    n_bytes: typing.SupportsInt | typing.SupportsIndex, n_threads: typing.SupportsInt | typing.SupportsIndex
+) -> float:
+    """
+    Bytes per second that n_threads read together from memory. Raises ValueError.
+    """
+
 def summarize_weights(path: str) -> WeightSummary:
     """
     Reads no weights. Raises ModelError.
     """
 
+def time_products(
+    type: str,
+    *,
+    repack: bool,
+    n_rows: typing.SupportsInt | typing.SupportsIndex,
+    k: typing.SupportsInt | typing.SupportsIndex,
+    n_matrices: typing.SupportsInt | typing.SupportsIndex,
+    width: typing.SupportsInt | typing.SupportsIndex,
+    n_threads: typing.SupportsInt | typing.SupportsIndex,
+    n_times: typing.SupportsInt | typing.SupportsIndex,
+) -> ProductTimes:
+    """
+    Seconds of n_times products of n_matrices random matrices of n_rows x k, one after the other, with `width` rows on the right. Raises ValueError.
+    """
+
 def weight_types() -> list[WeightType]: ...
+
+LEAST_GAIN: float = 1.05

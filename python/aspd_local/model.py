@@ -7,16 +7,17 @@ serves them all. One thread at a time steps an engine; a second one gets EngineB
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from types import TracebackType
+from typing import TypeVar
 
 from typing_extensions import Unpack
 
-from aspd_local import _core, chat, protocol
-from aspd_local.errors import ContextFullError
+from aspd_local import _core, chat, protocol, tuning
 from aspd_local.events import Done, End, Event, Fork, Join, ReadingOrder, Text, branch_name
 from aspd_local.history import History
 from aspd_local.layout import JoinRule, Layout, Segment, Trunk, lay_out, structure
@@ -29,9 +30,9 @@ _log = logging.getLogger("aspd_local")
 _log.addHandler(logging.NullHandler())  # quiet unless the program asks for llama.cpp's log
 
 SERIAL = "serial"
-# Steps of smaller models are over before a schedule could gain anything.
-LEAST_PARAMETERS = 10_000_000
+_NEVER_PAYS = "on this machine no number of branches is predicted to pay (aspd profile)"
 Messages = str | Sequence[chat.Message]
+_Word = TypeVar("_Word", bound=str)
 Progress = Callable[[int, int | None, str], None]
 
 
@@ -56,10 +57,14 @@ class Model:
     ) -> None:
         """Finds the file, loads it and makes room for n_ctx tokens.
 
+        When a model is loaded for the first time, what decode steps cost on this machine is measured in some
+        seconds and kept in the user's cache; steps and forks are scheduled by it. profile="off": neither.
+
         Args:
             source: a path, "hf:owner/repo:Q4_K_M", or a name of `aspd models list`.
             offline: use only what is on this machine.
-            progress: called with (done_bytes, total_bytes or None, label) while a file is fetched.
+            progress: called with (done, total or None, label): bytes while a file is fetched, steps of
+                several widths, under the label "measuring", while they are measured.
             use_mmap: map the file instead of reading it.
             n_gpu_layers: layers on the GPU, if there is one; negative: all.
             settings: see EngineSettings; n_ctx is one pool of cells for prompts and all branches.
@@ -72,17 +77,24 @@ class Model:
         from aspd_local.sources import resolve
 
         self.path = resolve(os.fspath(source), offline=offline, progress=progress)
-        measured = _profile_use(settings.pop("profile", "off")) == "auto"
+        measured = _one_of("profile", settings.pop("profile", "auto"), ("auto", "off")) == "auto"
         options = _core.ModelOptions()
         options.use_mmap = use_mmap
         options.n_gpu_layers = n_gpu_layers
         try:
-            self._model: _core.Model = _core.Model.load(os.fspath(self.path), options)
-            self._engine: _core.Engine | None = _core.Engine(self._model, _engine_options(settings))
+            how = tuning.Tuning(
+                path=self.path,
+                model_options=options,
+                engine_options=_engine_options(settings),
+                repack=_one_of("repack", settings.pop("repack", "auto"), ("auto", "on", "off")),
+            )
+            told = None if progress is None else functools.partial(_measuring, progress)
+            opened = how.open(measure=measured, progress=told)
         finally:
             _drain_log()
-        self._unscheduled = measured and self._model.n_params >= LEAST_PARAMETERS
-        self._n_gpu_layers = n_gpu_layers
+        self._model: _core.Model = opened.model
+        self._engine: _core.Engine | None = opened.engine
+        self._profile = opened.profile
         self._file = protocol.choose(self._model)
         self._template = chat.compile_template(self._model) if self._model.chat_template else None
         self._history = History()
@@ -325,13 +337,23 @@ class Model:
             return None
         if options.parallel == "auto":
             file = self._file
-            return file if file is not None and (for_chat or not file.system) else None
+            if file is None or (file.system and not for_chat):
+                return None
+            return None if options.plan == "auto" and self._never_pays else file
         file = protocol.load(options.parallel)
         if file.system and not for_chat:
             raise ValueError(
                 f"the protocol {file.name!r} needs a chat; a plain prompt has no place for its instructions"
             )
         return file
+
+    @functools.cached_property
+    def _never_pays(self) -> bool:
+        """Whether no plan of this model's protocol is predicted to pay here."""
+        if self._profile is None or self._file is None:
+            return False
+        bound = protocol.bind(self._file, self._model)
+        return self._profile.best_gain(bound, self._open_engine().options.n_lanes) < _core.LEAST_GAIN
 
     def _chat_request(self, messages: Messages, options: Options) -> tuple[_core.Request, str, str | None]:
         if self._template is None:
@@ -371,31 +393,10 @@ class Model:
         request = options.to_request(_to_core(prompt), bound)
         if bound is None:
             self._ban_markers(request)
-        elif self._unscheduled:
-            self._schedule()
-        fallback = self.cannot_join_reason if options.parallel != "off" else None
+        fallback = None
+        if file is None and options.parallel != "off":
+            fallback = self.cannot_join_reason or (_NEVER_PAYS if self._never_pays else None)
         return request, SERIAL if file is None else file.name, fallback
-
-    def _schedule(self) -> None:
-        """Gives the engine its width curve: the one that is kept, or else measured now if it is idle."""
-        from aspd_local import profile
-
-        engine = self._open_engine()
-        if engine.has_work:
-            return
-        self._unscheduled = False
-        key = profile.key_of(self.path, engine, n_gpu_layers=self._n_gpu_layers)
-        if (found := profile.load(key)) is None:
-            _log.info("measuring what decode steps cost on this machine, once for this model")
-            try:
-                found = profile.measure(key, engine, profile.SHORT)
-            except ContextFullError:
-                return  # too small a context to tell
-            try:
-                profile.save(found)
-            except OSError as error:
-                _log.warning("the profile cannot be kept: %s", error)
-        engine.set_width_curve(found.curve())
 
     def _ban_markers(self, request: _core.Request) -> None:
         """A serial answer of a model that knows markers must not write them."""
@@ -525,10 +526,14 @@ def _close(events: Iterator[Event]) -> None:
         close()
 
 
-def _profile_use(profile: str) -> str:
-    if profile not in ("auto", "off"):
-        raise ValueError(f"profile must be 'auto' or 'off', not {profile!r}")
-    return profile
+def _measuring(progress: Progress, done: int, total: int) -> None:
+    progress(done, total, "measuring")
+
+
+def _one_of(name: str, value: _Word, words: tuple[_Word, ...]) -> _Word:
+    if value not in words:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, words))}, not {value!r}")
+    return value
 
 
 def _rule(bound: _core.Protocol) -> JoinRule:

@@ -23,6 +23,7 @@ from aspd_local.sources.store import Store
 _log = logging.getLogger(__name__)
 
 _PROMPT_TOKENS = 64
+_SEED_TOKENS = 8.0  # of a branch, where the title is not known yet
 _ENDS = 1 << 20  # bytes at both ends of a file that tell models apart
 
 Progress = Callable[[int, int], None]
@@ -59,7 +60,7 @@ class Key:
         model: sha256 of the file's size and of its first and last MiB: sizes, types and metadata.
         device: processor and GPUs.
         n_threads, n_threads_batch: of one-lane steps, of wider ones.
-        settings: flash attention, type of the cache, layers on the GPU.
+        settings: flash attention, type of the cache, layers on the GPU, whether weights may be repacked.
         build: of the engine.
     """
 
@@ -73,11 +74,19 @@ class Key:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """Measured steps. points: each depth has the same widths. prompt_token_s: seconds of a prompt's token."""
+    """Measured steps.
+
+    Attributes:
+        points: each depth has the same widths.
+        prompt_token_s: seconds of a prompt's token.
+        repacked: the weights were, as far as llama.cpp can for this processor; the better way where the key
+            leaves it open.
+    """
 
     key: Key
     points: tuple[Point, ...]
     prompt_token_s: float
+    repacked: bool = True
 
     def curve(self) -> _core.WidthCurve:
         """As the engine takes it."""
@@ -111,33 +120,60 @@ class Profile:
         block.most, block.depth = max(self.widths()), self.depths()[0] if depth is None else depth
         return _core.predicted_gain(curve, block)
 
+    def best_gain(self, protocol: _core.Protocol, n_lanes: int) -> float:
+        """The largest speed-up predicted for a block of this protocol, of any number of branches.
+
+        n_lanes: widest step of the engine.
+        """
+        block = _core.BlockForecast()
+        block.seed_tokens, block.body_tokens = _SEED_TOKENS, protocol.branch_tokens
+        block.decoded_again = protocol.join_rule == _core.JoinRule.LINEAR
+        block.most, block.depth = n_lanes, self.depths()[0]
+        curve, gains = self.curve(), [1.0]
+        for n_branches in range(2, protocol.plan.max_items + 1):
+            block.n_branches = n_branches
+            gains.append(_core.predicted_gain(curve, block))
+        return max(gains)
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
         return asdict(self)
 
 
-def key_of(path: Path, engine: _core.Engine, *, n_gpu_layers: int) -> Key:
-    """What a profile of this engine would belong to. Raises OSError: the file cannot be read."""
-    options = engine.options
+def key_of(path: Path, options: _core.EngineOptions, *, n_gpu_layers: int, repack: str) -> Key:
+    """What a profile of an engine with these options would belong to.
+
+    options: as they are given to an engine, or as it has filled them in.
+
+    Raises OSError: the file cannot be read.
+    """
     settings = f"flash_attn {options.flash_attn}, cache {options.cache_type}, gpu layers {n_gpu_layers}"
+    settings += f", repack {repack}"
+    n_threads = options.n_threads or _core.physical_cores()
     return Key(
         model=_model_hash(path),
         device=", ".join([processor(), *_core.gpu_devices()]),
-        n_threads=options.n_threads,
-        n_threads_batch=options.n_threads_batch,
+        n_threads=n_threads,
+        n_threads_batch=options.n_threads_batch or max(n_threads, _core.physical_cores()),
         settings=settings,
         build=_core.build_info(),
     )
 
 
 def measure(
-    key: Key, engine: _core.Engine, extent: Extent = THOROUGH, progress: Progress | None = None
+    key: Key,
+    engine: _core.Engine,
+    extent: Extent = THOROUGH,
+    progress: Progress | None = None,
+    *,
+    repacked: bool = True,
 ) -> Profile:
     """Measures an idle engine; its retained answers may be given up.
 
     Args:
         extent: its widths are at most n_lanes.
         progress: called with (points done, points in all).
+        repacked: how the engine's model was loaded.
 
     Raises:
         ValueError: a width or depth out of range, an engine at work, a model that cannot join branches.
@@ -159,7 +195,7 @@ def measure(
                     progress(len(points), total)
     finally:
         engine.clear_retained()
-    return Profile(key=key, points=tuple(points), prompt_token_s=prompt_s / n_tokens)
+    return Profile(key=key, points=tuple(points), prompt_token_s=prompt_s / n_tokens, repacked=repacked)
 
 
 def load(key: Key, store: Store | None = None) -> Profile | None:
@@ -171,6 +207,7 @@ def load(key: Key, store: Store | None = None) -> Profile | None:
             key=Key(**raw["key"]),
             points=tuple(Point(**point) for point in raw["points"]),
             prompt_token_s=float(raw["prompt_token_s"]),
+            repacked=bool(raw["repacked"]),
         )
         found.curve()  # is it one?
     except FileNotFoundError:

@@ -40,9 +40,11 @@ class EngineSettings(TypedDict, total=False):
     flash_attn: "auto" (off on a CPU for heads below 128), "on", "off". cache_type: "f32", "f16", "q8_0".
     n_outputs_max: most rows of logits in a step of engine.score() and logits(); 0: as few as decoding needs.
     self_test: prove at the start that branches can be joined (True).
-    profile: "off" (all lanes run in every step, every sound plan is forked); "auto": the first answer that
-        may fork measures in some seconds what steps cost here, unless the cache has it (aspd_local.profile),
-        and steps and forks are scheduled by that.
+    repack: "on": weights are laid out anew for this processor, in memory of their own; "off"; "auto": unless
+        steps were measured to be faster without.
+    profile: "auto": steps and forks are scheduled by what steps were measured to cost on this machine
+        (aspd_local.profile), which takes some seconds when a model is loaded for the first time; "off": all
+        lanes run in every step, every sound plan is forked.
     """
 
     n_ctx: int
@@ -56,4 +58,5 @@ class EngineSettings(TypedDict, total=False):
     cache_type: Literal["f32", "f16", "q8_0"]
     n_outputs_max: int
     self_test: bool
+    repack: Literal["auto", "on", "off"]
     profile: Literal["auto", "off"]

@@ -1,6 +1,7 @@
 // Process-wide start-up of llama.cpp and its log. The only globals of the library.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,6 +25,9 @@ void clear_last_error();
 std::string build_info();
 // Names of the GPUs that this build can use; empty: none.
 std::vector<std::string> gpu_devices();
+// Performance cores that this process may use, hyper-threads counted once. What both thread counts are by
+// default.
+[[nodiscard]] std::int32_t physical_cores();
 [[nodiscard]] bool has_position_gaps();  // the patch for `sum` is in
 
 }  // namespace aspd

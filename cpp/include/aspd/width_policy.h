@@ -28,7 +28,7 @@ struct BlockForecast {
   std::int32_t n_branches = 0;
   double seed_tokens = 0;      // of a branch, fed
   double body_tokens = 0;      // of a branch, decoded
-  bool decoded_again = false;  // after the join as ordinary text: the join rule `linear`
+  bool decoded_again = false;  // all but the first, after the join: the join rule `linear`
   std::int32_t most = 0;       // widest step
   std::size_t depth = 0;       // cells in use at the fork
 };

@@ -30,6 +30,21 @@ class Plan(str, Enum):
     ALWAYS = "always"
 
 
+class Repack(str, Enum):
+    """Whether weights are laid out anew for the processor."""
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
+class Profile(str, Enum):
+    """Whether steps are scheduled by their measured cost."""
+
+    AUTO = "auto"
+    OFF = "off"
+
+
 def _option(*names: str, help: str, panel: str, **more: Any) -> Any:  # noqa: A002
     return typer.Option(*names, help=help, rich_help_panel=panel, **more)
 
@@ -66,13 +81,31 @@ class ModelFlags:
         int,
         _option("--gpu-layers", help="Layers on the GPU, if there is one.", panel=_MODEL, show_default="all"),
     ] = -1
+    repack: Annotated[
+        Repack,
+        _option("--repack", help="Lay weights out anew for this CPU; auto: if that is faster.", panel=_MODEL),
+    ] = Repack.AUTO
+    profile: Annotated[
+        Profile,
+        _option(
+            "--profile",
+            help="auto: schedule by what steps cost here, measured once; off: fork every sound plan.",
+            panel=_MODEL,
+        ),
+    ] = Profile.AUTO
     verbose: Annotated[
         bool, _option("--verbose", "-v", help="Show llama.cpp's log and the timings.", panel=_MODEL)
     ] = False
 
     def settings(self) -> EngineSettings:
         """As keyword arguments of Model."""
-        return {"n_ctx": self.n_ctx, "n_threads": self.threads, "n_threads_batch": self.threads}
+        return {
+            "n_ctx": self.n_ctx,
+            "n_threads": self.threads,
+            "n_threads_batch": self.threads,
+            "repack": self.repack.value,
+            "profile": self.profile.value,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aspd_local.cli.asking import EXIT_INTERRUPTED
-from aspd_local.cli.flags import MeasuringFlags, spread
+from aspd_local.cli.flags import MeasuringFlags, Repack, spread
 from aspd_local.cli.models import errors_in_one_line, progress_bar, store
-from aspd_local.cli.progress import Waiting, set_log
-from aspd_local.errors import ModelError
+from aspd_local.cli.progress import set_log
 from aspd_local.sources import DEFAULT_MODEL, resolve
 
 if TYPE_CHECKING:
     from aspd_local.profile import Extent, Profile, Progress
+    from aspd_local.tuning import Opened
 
 _BRANCHES = (2, 3, 4, 5, 6, 8)  # whose speed-up is told
 _POOR = 1.5  # the best of them is less: other types of weights may do better
@@ -34,6 +34,9 @@ class ProfileFlags(MeasuringFlags):
     widths: Annotated[str, typer.Option("--widths", help="Lanes to measure, such as 1-16 or 1,2,4.")] = "1-16"
     depths: Annotated[str, typer.Option("--depths", help="Cells in use, such as 256,1536.")] = "256,1536"
     steps: Annotated[int, typer.Option("--steps", help="Steps of which a point is the median.", min=1)] = 9
+    repack: Annotated[
+        Repack, typer.Option("--repack", help="Weights laid out anew for this CPU; auto: the faster way.")
+    ] = Repack.AUTO
 
     def extent(self) -> Extent:
         """As measure() takes it. Raises ValueError for a list that is none."""
@@ -69,43 +72,46 @@ def profile(
             extent = flags.extent()
             if plot is not None:
                 _require_matplotlib()
-            path, found = _measure(model, extent, flags)
+            path, opened = _measure(model, extent, flags)
+            found = _profile_of(opened)
             if plot is not None:
                 _draw(found, path.name, plot)
     except KeyboardInterrupt:
         typer.echo("aspd: interrupted; nothing is kept", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     if as_json:
-        typer.echo(json.dumps(_as_dict(path, found)))
+        typer.echo(json.dumps(_as_dict(path, opened)))
     else:
-        _print(path, found)
+        _print(path, opened)
 
 
-def _measure(model: str, extent: Extent, flags: ProfileFlags) -> tuple[Path, Profile]:
+def _profile_of(opened: Opened) -> Profile:
+    assert opened.profile is not None, "measure() has measured"
+    return opened.profile
+
+
+def _measure(model: str, extent: Extent, flags: ProfileFlags) -> tuple[Path, Opened]:
     from aspd_local import _core
     from aspd_local import profile as verb
+    from aspd_local.tuning import Tuning
 
     with progress_bar() as fetching:
         path = resolve(model, progress=fetching, store=store())
-    with Waiting(f"loading {path.name}"):
-        options = _core.ModelOptions()
-        options.n_gpu_layers = flags.gpu_layers
-        settings = _core.EngineOptions()
-        settings.n_threads = settings.n_threads_batch = flags.threads
-        settings.n_lanes = max(settings.n_lanes, *extent.widths)
-        settings.n_ctx = max(extent.depths) + max(extent.widths) * (extent.n_steps + 1) + _SPARE
-        engine = _core.Engine(_core.Model.load(str(path), options), settings)
-    if not engine.can_join:
-        raise ModelError(f"{path.name} cannot be forked: {engine.cannot_join_reason}", str(path))
-    key = verb.key_of(path, engine, n_gpu_layers=flags.gpu_layers)
-    with _bar() as progress:
-        found = verb.measure(key, engine, extent, progress)
+    options = _core.ModelOptions()
+    options.n_gpu_layers = flags.gpu_layers
+    settings = _core.EngineOptions()
+    settings.n_threads = settings.n_threads_batch = flags.threads
+    settings.n_lanes = max(settings.n_lanes, *extent.widths)
+    settings.n_ctx = max(extent.depths) + max(extent.widths) * (extent.n_steps + 1) + _SPARE
+    how = Tuning(path=path, model_options=options, engine_options=settings, repack=flags.repack.value)
+    with _bar(f"loading and measuring {path.name}") as progress:
+        opened = how.measure(extent, progress)
     try:
         if set(verb.SHORT.widths) <= set(extent.widths):  # else it says too little to schedule by
-            verb.save(found, store())
+            verb.save(_profile_of(opened), store())
     except OSError as error:
         typer.echo(f"aspd: the profile cannot be kept: {error}", err=True)
-    return path, found
+    return path, opened
 
 
 def _numbers(flag: str, text: str, most: int) -> tuple[int, ...]:
@@ -123,31 +129,34 @@ def _numbers(flag: str, text: str, most: int) -> tuple[int, ...]:
 
 
 @contextmanager
-def _bar() -> Iterator[Progress]:
+def _bar(text: str) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
     console = Console(stderr=True)
-    columns = (TextColumn("measuring"), BarColumn(), TimeRemainingColumn())
+    columns = (TextColumn(text), BarColumn(), TimeRemainingColumn())
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("")
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _as_dict(path: Path, found: Profile) -> dict[str, object]:
+def _as_dict(path: Path, opened: Opened) -> dict[str, object]:
+    found = _profile_of(opened)
     return {
         "model": str(path),
         **found.to_dict(),
         "bargains": found.bargains(),
         "speedups": {str(n): found.speedup(n) for n in _BRANCHES},
+        "other_way": opened.other_way,
     }
 
 
-def _print(path: Path, found: Profile) -> None:
+def _print(path: Path, opened: Opened) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    found = _profile_of(opened)
     console = Console(width=None if sys.stdout.isatty() else 1000, markup=False, highlight=False)
     typer.echo(f"{path.name}, {found.key.device}, {found.key.n_threads_batch} threads")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -165,6 +174,9 @@ def _print(path: Path, found: Profile) -> None:
             row += [f"{1e3 * step:.1f}", f"{step / seconds[1, depth]:.2f}", f"{width / step:.1f}"]
         table.add_row(*row, "bargain" if width in found.bargains() else "")
     console.print(table)
+    if opened.other_way is not None:
+        this, other = ("repacked", "as they are") if found.repacked else ("as they are", "repacked")
+        typer.echo(f"weights {this}; {other} a token takes {opened.other_way:.2f} times as long")
     gains = [(n, found.speedup(n)) for n in _BRANCHES]
     typer.echo(f"a token of a prompt: {1e3 * found.prompt_token_s:.1f} ms")
     typer.echo("speed-up of equal branches: " + ", ".join(f"{n}: {gain:.2f}" for n, gain in gains))

@@ -36,6 +36,11 @@ class Waiting:
     ) -> None:
         self.stop()
 
+    def say(self, text: str) -> None:
+        """Another text from now on."""
+        if self._status is not None:
+            self._status.update(text)
+
     def stop(self) -> None:
         if self._status is not None:
             self._status.stop()
@@ -64,5 +69,9 @@ def open_model(flags: ModelFlags) -> Model:
     set_log(verbose=flags.verbose)
     with progress_bar() as progress:
         path = resolve(flags.model, progress=progress, store=store())
-    with Waiting(f"loading {path.name}"):
-        return Model(path, n_gpu_layers=flags.gpu_layers, **flags.settings())
+    with Waiting(f"loading {path.name}") as waiting:
+
+        def told(done: int, total: int | None, label: str) -> None:
+            waiting.say(f"{label} what steps of {path.name} cost here, once: {done} of {total}")
+
+        return Model(path, progress=told, n_gpu_layers=flags.gpu_layers, **flags.settings())

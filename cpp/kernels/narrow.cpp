@@ -1,0 +1,152 @@
+#include "narrow.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "ggml-backend-impl.h"
+#include "ggml-cpu-impl.h"
+#include "kernels.h"
+#include "packing.h"
+#include "repack.h"
+#include "traits.h"
+
+namespace aspd::kernels {
+
+namespace {
+
+std::atomic<bool> enabled{true};
+std::atomic<std::int64_t> products{0};
+
+// Parts of a product that each thread takes in turn, so that one that is held up does not hold up all.
+constexpr std::int64_t kPartsOfThread = 8;
+constexpr std::int64_t kTile = 8;  // rows
+
+struct Choice {
+  Product product = nullptr;
+  Packing packing = Packing::kQ8_0;
+};
+
+Choice choose(ggml_type type, bool repacked) {
+  const Kernels* kernels = best_kernels();
+  if (kernels == nullptr) return {};
+  if (repacked) {
+    if (type == GGML_TYPE_Q4_0) return {kernels->q4_0x8, Packing::kQ8_0};
+    if (type == GGML_TYPE_Q4_K) return {kernels->q4_Kx8, Packing::kQ8_K};
+    return {};
+  }
+  switch (type) {
+    case GGML_TYPE_Q4_0: return {kernels->q4_0, Packing::kQ8_0};
+    case GGML_TYPE_Q4_1: return {kernels->q4_1, Packing::kQ8_1};
+    case GGML_TYPE_Q8_0: return {kernels->q8_0, Packing::kQ8_0};
+    case GGML_TYPE_Q6_K: return {kernels->q6_K, Packing::kQ8_K};
+    default: return {};
+  }
+}
+
+Choice choose(const ggml_tensor* op) {
+  if (op->op != GGML_OP_MUL_MAT || !enabled.load(std::memory_order_relaxed)) return {};
+  const ggml_tensor* weights = op->src[0];
+  const ggml_tensor* rhs = op->src[1];
+  const std::int64_t n = rhs->ne[1];
+  if (n < 2 || n > kMostRows || ggml_nrows(rhs) != n || ggml_nrows(weights) != weights->ne[1]) return {};
+  if (rhs->type != GGML_TYPE_F32 || rhs->nb[0] != sizeof(float) || op->nb[0] != sizeof(float)) return {};
+  if (ggml_get_op_params_i32(op, 1) != 0) return {};  // a hint that this is no ordinary product
+  ggml_backend_buffer_type_t buffer = weights->buffer == nullptr ? nullptr : weights->buffer->buft;
+  const bool repacked = buffer == ggml_backend_cpu_repack_buffer_type();
+  if (!repacked && (buffer == nullptr || !ggml_backend_buft_is_host(buffer))) return {};
+  if (weights->nb[0] != ggml_type_size(weights->type)) return {};
+  if (repacked && weights->ne[1] % kTile != 0) return {};
+  return choose(weights->type, repacked);
+}
+
+bool work_size(int /*n_threads*/, const ggml_tensor* op, std::size_t* size) {
+  const Choice choice = choose(op);
+  if (choice.product == nullptr) return false;
+  const Packed layout = packed_layout(choice.packing, op->src[1]->ne[0]);
+  *size = layout.stride * static_cast<std::size_t>(op->src[1]->ne[1]);
+  return true;
+}
+
+bool compute_forward(ggml_compute_params* params, ggml_tensor* op) {
+  if (params->use_ref) return false;
+  const Choice choice = choose(op);
+  if (choice.product == nullptr) return false;
+  const ggml_tensor* weights = op->src[0];
+  const ggml_tensor* rhs = op->src[1];
+  const std::int64_t n_rows = weights->ne[1];
+  const auto n = static_cast<std::int32_t>(rhs->ne[1]);
+  Packed packed = packed_layout(choice.packing, rhs->ne[0]);
+  auto* work = static_cast<char*>(params->wdata);
+  packed.data = work;
+
+  const std::int64_t n_blocks = packed.k / block_size(choice.packing);
+  const std::int64_t first = n_blocks * params->ith / params->nth;
+  const std::int64_t last = n_blocks * (params->ith + 1) / params->nth;
+  for (std::int32_t i = 0; i < n; ++i) {
+    const char* row = static_cast<const char*>(rhs->data) + static_cast<std::size_t>(i) * rhs->nb[1];
+    pack(choice.packing, reinterpret_cast<const float*>(row), first, last, packed,
+         work + static_cast<std::size_t>(i) * packed.stride);
+  }
+  if (params->ith == 0) {
+    ggml_threadpool_chunk_set(params->threadpool, params->nth);
+    products.fetch_add(1, std::memory_order_relaxed);
+  }
+  ggml_barrier(params->threadpool);
+
+  const std::int64_t n_tiles = (n_rows + kTile - 1) / kTile;
+  const std::int64_t n_parts = std::min(n_tiles, kPartsOfThread * params->nth);
+  auto* out = static_cast<float*>(op->data);
+  const std::size_t out_stride = op->nb[1] / sizeof(float);
+  for (std::int64_t part = params->ith; part < n_parts;
+       part = ggml_threadpool_chunk_add(params->threadpool, 1)) {
+    const std::int64_t begin = n_tiles * part / n_parts * kTile;
+    const std::int64_t end = std::min(n_tiles * (part + 1) / n_parts * kTile, n_rows);
+    choice.product(weights->data, weights->nb[1], packed, n, out, out_stride, begin, end);
+  }
+  return true;
+}
+
+}  // namespace
+
+const Kernels* best_kernels() {
+  static const Kernels* const best = [] {
+    for (const auto& kernels : {avx512_vnni_kernels, avx_vnni_kernels, avx2_kernels}) {
+      if (const Kernels* found = kernels()) return found;
+    }
+    return static_cast<const Kernels*>(nullptr);
+  }();
+  return best;
+}
+
+bool install() {
+#if ASPD_HAS_OP_HOOK
+  static const bool installed = [] {
+    if (best_kernels() == nullptr) return false;
+    static const ggml_cpu_op_hook hook{work_size, compute_forward};
+    ggml_cpu_set_op_hook(&hook);
+    return true;
+  }();
+  return installed;
+#else
+  return false;
+#endif
+}
+
+std::int64_t n_products() { return products; }
+
+void enable(bool on) { enabled = on; }
+
+std::string in_use() { return install() && enabled ? best_kernels()->name : ""; }
+
+bool has_kernel(const std::string& type, bool repacked) {
+  if (!install()) return false;
+  for (int id = 0; id < GGML_TYPE_COUNT; ++id) {
+    const auto each = static_cast<ggml_type>(id);
+    if (ggml_type_name(each) != nullptr && type == ggml_type_name(each)) {
+      return choose(each, repacked).product != nullptr;
+    }
+  }
+  return false;
+}
+
+}  // namespace aspd::kernels

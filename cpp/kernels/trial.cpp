@@ -1,0 +1,199 @@
+// Single products through ggml, for tests and bench/kernels.py.
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <stdexcept>
+#include <thread>
+
+#include "ggml-backend.h"
+#include "ggml-cpu.h"
+#include "ggml.h"
+#include "narrow.h"
+#include "repack.h"
+
+namespace aspd::kernels {
+
+namespace {
+
+struct FreeContext {
+  void operator()(ggml_context* context) const { ggml_free(context); }
+};
+struct FreeBuffer {
+  void operator()(ggml_backend_buffer* buffer) const { ggml_backend_buffer_free(buffer); }
+};
+struct FreePool {
+  void operator()(ggml_threadpool* pool) const { ggml_threadpool_free(pool); }
+};
+
+ggml_type type_of(const std::string& name) {
+  for (int id = 0; id < GGML_TYPE_COUNT; ++id) {
+    const auto type = static_cast<ggml_type>(id);
+    const char* known = ggml_type_name(type);
+    if (known != nullptr && name == known && ggml_blck_size(type) > 0) return type;
+  }
+  throw std::invalid_argument("unknown type of weights: " + name);
+}
+
+// Matrices of weights, a right-hand side, and a graph that multiplies each of them with it.
+class Trial {
+ public:
+  Trial(const std::string& type, bool repack, std::int64_t n_rows, std::int64_t k, std::int32_t n_matrices,
+        std::int32_t width, std::int32_t n_threads)
+      : type_(type_of(type)), n_rows_(n_rows), k_(k) {
+    if (n_rows < 1 || k < 1 || n_matrices < 1 || width < 1 || n_threads < 1)
+      throw std::invalid_argument("sizes must be at least 1");
+    if (k % ggml_blck_size(type_) != 0)
+      throw std::invalid_argument("rows of " + type + " are multiples of " +
+                                  std::to_string(ggml_blck_size(type_)));
+    const auto n_tensors = 2 * static_cast<std::size_t>(n_matrices) + 2;
+    ggml_init_params params{};
+    params.mem_size = n_tensors * ggml_tensor_overhead() + ggml_graph_overhead_custom(n_tensors, false);
+    params.no_alloc = true;
+    weights_memory_.reset(ggml_init(params));
+    memory_.reset(ggml_init(params));
+    for (std::int32_t i = 0; i < n_matrices; ++i)
+      weights_.push_back(ggml_new_tensor_2d(weights_memory_.get(), type_, k, n_rows));
+    x_ = ggml_new_tensor_2d(memory_.get(), GGML_TYPE_F32, k, width);
+    graph_ = ggml_new_graph_custom(memory_.get(), n_tensors, false);
+    for (ggml_tensor* weights : weights_) {
+      ggml_tensor* product = ggml_mul_mat(memory_.get(), weights, x_);
+      ggml_build_forward_expand(graph_, product);
+    }
+    ggml_backend_buffer_type_t plain = ggml_backend_cpu_buffer_type();
+    weights_buffer_.reset(ggml_backend_alloc_ctx_tensors_from_buft(
+        weights_memory_.get(), repack ? ggml_backend_cpu_repack_buffer_type() : plain));
+    buffer_.reset(ggml_backend_alloc_ctx_tensors_from_buft(memory_.get(), plain));
+    if (!weights_buffer_ || !buffer_) throw std::invalid_argument("no memory for so large matrices");
+    if (repack && weights_.front()->extra == nullptr)
+      throw std::invalid_argument(type + " of this size is not repacked on this processor");
+    ggml_threadpool_params pool = ggml_threadpool_params_default(n_threads);
+    pool_.reset(ggml_threadpool_new(&pool));
+    n_threads_ = n_threads;
+  }
+
+  void set_weights(const std::vector<float>& values) {
+    std::vector<char> quantised(static_cast<std::size_t>(n_rows_) * ggml_row_size(type_, k_));
+    ggml_quantize_chunk(type_, values.data(), quantised.data(), 0, n_rows_, k_, nullptr);
+    set_quantised(quantised);
+  }
+  void set_quantised(const std::vector<char>& bytes) {
+    for (ggml_tensor* weights : weights_) ggml_backend_tensor_set(weights, bytes.data(), 0, bytes.size());
+  }
+  // As they lie in memory now.
+  [[nodiscard]] std::vector<char> weights() const {
+    const auto* from = static_cast<const char*>(weights_.front()->data);
+    return {from, from + ggml_nbytes(weights_.front())};
+  }
+  void set_x(const std::vector<float>& values) {
+    ggml_backend_tensor_set(x_, values.data(), 0, values.size() * sizeof(float));
+  }
+  double run() {
+    ggml_cplan plan = ggml_graph_plan(graph_, n_threads_, pool_.get());
+    work_.resize(plan.work_size);
+    plan.work_data = work_.data();
+    const auto start = std::chrono::steady_clock::now();
+    if (ggml_graph_compute(graph_, &plan) != GGML_STATUS_SUCCESS) throw std::invalid_argument("ggml failed");
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
+  [[nodiscard]] std::vector<float> result() const {
+    const ggml_tensor* last = ggml_graph_node(graph_, -1);
+    std::vector<float> values(static_cast<std::size_t>(ggml_nelements(last)));
+    ggml_backend_tensor_get(last, values.data(), 0, values.size() * sizeof(float));
+    return values;
+  }
+  [[nodiscard]] std::size_t weight_bytes() const { return weights_.size() * ggml_nbytes(weights_.front()); }
+
+ private:
+  ggml_type type_;
+  std::int64_t n_rows_;
+  std::int64_t k_;
+  std::int32_t n_threads_ = 1;
+  std::unique_ptr<ggml_context, FreeContext> weights_memory_;
+  std::unique_ptr<ggml_context, FreeContext> memory_;
+  std::unique_ptr<ggml_backend_buffer, FreeBuffer> weights_buffer_;
+  std::unique_ptr<ggml_backend_buffer, FreeBuffer> buffer_;
+  std::unique_ptr<ggml_threadpool, FreePool> pool_;
+  std::vector<ggml_tensor*> weights_;
+  ggml_tensor* x_ = nullptr;
+  ggml_cgraph* graph_ = nullptr;
+  std::vector<std::uint8_t> work_;
+};
+
+// Numbers between -1 and 1 that look random.
+std::vector<float> noise(std::size_t n, std::uint32_t seed) {
+  std::vector<float> values(n);
+  for (float& value : values) {
+    seed = seed * 1664525U + 1013904223U;
+    value = static_cast<float>(static_cast<std::int32_t>(seed)) / 2147483648.0F;
+  }
+  return values;
+}
+
+}  // namespace
+
+ProductTimes time_products(const std::string& type, bool repack, std::int64_t n_rows, std::int64_t k,
+                           std::int32_t n_matrices, std::int32_t width, std::int32_t n_threads,
+                           std::int32_t n_times) {
+  Trial trial(type, repack, n_rows, k, n_matrices, width, n_threads);
+  trial.set_weights(noise(static_cast<std::size_t>(n_rows * k), 1));
+  trial.set_x(noise(static_cast<std::size_t>(width * k), 2));
+  ProductTimes times;
+  times.type = type;
+  times.repacked = repack;
+  times.weight_bytes = trial.weight_bytes();
+  (void)trial.run();
+  for (std::int32_t i = 0; i < n_times; ++i) times.seconds.push_back(trial.run());
+  return times;
+}
+
+double read_bandwidth(std::size_t n_bytes, std::int32_t n_threads) {
+  if (n_bytes < sizeof(std::uint64_t) || n_threads < 1)
+    throw std::invalid_argument("sizes must be at least 1");
+  const std::vector<std::uint64_t> words(n_bytes / sizeof(std::uint64_t), 1);
+  const std::size_t share = words.size() / static_cast<std::size_t>(n_threads);
+  double best = 0;
+  for (int pass = 0; pass < 5; ++pass) {
+    std::atomic<std::uint64_t> total{0};  // used, so that the reading is not left out
+    const auto start = std::chrono::steady_clock::now();
+    std::vector<std::thread> threads;
+    for (std::int32_t t = 0; t < n_threads; ++t) {
+      threads.emplace_back([&, t] {
+        const std::uint64_t* from = words.data() + static_cast<std::size_t>(t) * share;
+        std::uint64_t sum = 0;
+        for (std::size_t i = 0; i < share; ++i) sum += from[i];
+        total += sum;
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    if (total == share * static_cast<std::size_t>(n_threads))
+      best = std::max(best, static_cast<double>(total * sizeof(std::uint64_t)) / seconds);
+  }
+  return best;
+}
+
+std::vector<float> product(const std::string& type, bool repack, const std::vector<float>& weights,
+                           const std::vector<float>& x, std::int64_t n_rows, std::int64_t k,
+                           std::int32_t n_threads) {
+  if (k < 1 || weights.size() != static_cast<std::size_t>(n_rows * k) || x.empty() ||
+      x.size() % static_cast<std::size_t>(k) != 0)
+    throw std::invalid_argument("weights are [n_rows * k], x is [n * k]");
+  Trial trial(type, repack, n_rows, k, 1, static_cast<std::int32_t>(x.size() / static_cast<std::size_t>(k)),
+              n_threads);
+  trial.set_weights(weights);
+  trial.set_x(x);
+  (void)trial.run();
+  return trial.result();
+}
+
+std::vector<char> repacked_rows(const std::string& type, const std::vector<char>& weights,
+                                std::int64_t n_rows, std::int64_t k) {
+  Trial trial(type, true, n_rows, k, 1, 1, 1);
+  if (weights.size() != trial.weight_bytes())
+    throw std::invalid_argument("weights are n_rows quantised rows");
+  trial.set_quantised(weights);
+  return trial.weights();
+}
+
+}  // namespace aspd::kernels

@@ -1,0 +1,244 @@
+// Our kernels against ggml's own vector kernels on the same quantised numbers, for every instruction set that
+// this processor runs.
+#include "kernels.h"
+
+#include <cmath>
+#include <limits>
+#include <random>
+#include <stdexcept>
+
+#include "aspd/backend.h"
+#include "check.h"
+#include "ggml-cpu.h"
+#include "ggml.h"
+#include "narrow.h"
+#include "packing.h"
+
+using namespace aspd::kernels;
+
+namespace {
+
+struct Case {
+  const char* name;  // ggml's
+  ggml_type type;
+  bool repacked;
+  Packing packing;
+  Product Kernels::* product;
+};
+
+const Case kCases[] = {
+    {"q4_0", GGML_TYPE_Q4_0, true, Packing::kQ8_0, &Kernels::q4_0x8},
+    {"q4_K", GGML_TYPE_Q4_K, true, Packing::kQ8_K, &Kernels::q4_Kx8},
+    {"q4_0", GGML_TYPE_Q4_0, false, Packing::kQ8_0, &Kernels::q4_0},
+    {"q4_1", GGML_TYPE_Q4_1, false, Packing::kQ8_1, &Kernels::q4_1},
+    {"q8_0", GGML_TYPE_Q8_0, false, Packing::kQ8_0, &Kernels::q8_0},
+    {"q6_K", GGML_TYPE_Q6_K, false, Packing::kQ8_K, &Kernels::q6_K},
+};
+
+std::vector<const Kernels*> all_kernels() {
+  std::vector<const Kernels*> found;
+  for (const auto& kernels : {avx2_kernels, avx_vnni_kernels, avx512_vnni_kernels}) {
+    if (kernels() != nullptr) found.push_back(kernels());
+  }
+  return found;
+}
+
+std::vector<float> noise(std::mt19937& random, std::int64_t n) {
+  std::normal_distribution<float> normal;
+  std::vector<float> values(static_cast<std::size_t>(n));
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+std::vector<char> quantised(ggml_type type, const std::vector<float>& weights, std::int64_t n_rows,
+                            std::int64_t k) {
+  std::vector<char> bytes(static_cast<std::size_t>(n_rows) * ggml_row_size(type, k));
+  ggml_quantize_chunk(type, weights.data(), bytes.data(), 0, n_rows, k, nullptr);
+  return bytes;
+}
+
+// [n * n_rows]: what ggml's vector kernel gives, and how large the terms of each sum are together.
+struct Reference {
+  std::vector<float> values;
+  std::vector<double> sizes;
+};
+
+Reference reference(const Case& of, const std::vector<char>& weights, const std::vector<float>& x,
+                    std::int64_t n_rows, std::int64_t k) {
+  const ggml_type_traits_cpu* traits = ggml_get_type_traits_cpu(of.type);
+  const ggml_type_traits_cpu* packed = ggml_get_type_traits_cpu(traits->vec_dot_type);
+  const std::size_t row = ggml_row_size(of.type, k);
+  std::vector<char> right(ggml_row_size(traits->vec_dot_type, k));
+  std::vector<float> plain(static_cast<std::size_t>(k));
+  Reference result;
+  for (std::size_t i = 0; i < x.size() / static_cast<std::size_t>(k); ++i) {
+    const float* from = x.data() + i * static_cast<std::size_t>(k);
+    packed->from_float(from, right.data(), k);
+    for (std::int64_t r = 0; r < n_rows; ++r) {
+      const char* left = weights.data() + static_cast<std::size_t>(r) * row;
+      float value = 0;
+      traits->vec_dot(static_cast<int>(k), &value, 0, left, 0, right.data(), 0, 1);
+      result.values.push_back(value);
+      ggml_get_type_traits(of.type)->to_float(left, plain.data(), k);
+      double size = 0;
+      for (std::size_t j = 0; j < plain.size(); ++j)
+        size += std::fabs(static_cast<double>(plain[j]) * static_cast<double>(from[j]));
+      result.sizes.push_back(size);
+    }
+  }
+  return result;
+}
+
+// Rows interleaved as llama.cpp's repacking does it; weights as they are where the case wants that.
+std::vector<char> laid_out(const Case& of, const std::vector<char>& weights, std::int64_t n_rows,
+                           std::int64_t k) {
+  return of.repacked ? repacked_rows(of.name, weights, n_rows, k) : weights;
+}
+
+std::vector<float> ours(const Kernels& kernels, const Case& of, const std::vector<char>& weights,
+                        const std::vector<float>& x, std::int64_t n_rows, std::int64_t k) {
+  const std::size_t n = x.size() / static_cast<std::size_t>(k);
+  Packed packed = packed_layout(of.packing, k);
+  std::vector<char> right(packed.stride * n);
+  packed.data = right.data();
+  const std::int64_t n_blocks = k / block_size(of.packing);
+  for (std::size_t i = 0; i < n; ++i) {
+    const float* row = x.data() + i * static_cast<std::size_t>(k);
+    char* to = right.data() + i * packed.stride;
+    pack(of.packing, row, 0, n_blocks / 2, packed, to);  // as two threads would
+    pack(of.packing, row, n_blocks / 2, n_blocks, packed, to);
+  }
+  const std::vector<char> left = laid_out(of, weights, n_rows, k);
+  std::vector<float> out(n * static_cast<std::size_t>(n_rows), std::numeric_limits<float>::quiet_NaN());
+  const Product product = kernels.*of.product;
+  const std::int64_t middle = n_rows / 16 * 8;
+  product(left.data(), ggml_row_size(of.type, k), packed, static_cast<std::int32_t>(n), out.data(),
+          static_cast<std::size_t>(n_rows), 0, middle);
+  product(left.data(), ggml_row_size(of.type, k), packed, static_cast<std::int32_t>(n), out.data(),
+          static_cast<std::size_t>(n_rows), middle, n_rows);
+  return out;
+}
+
+void check_equal(const std::vector<float>& found, const Reference& wanted) {
+  REQUIRE(found.size() == wanted.values.size());
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    if (std::isfinite(wanted.values[i])) {
+      CHECK(std::fabs(static_cast<double>(found[i]) - static_cast<double>(wanted.values[i])) <=
+            1e-6 * wanted.sizes[i]);
+    } else {
+      CHECK(!std::isfinite(found[i]));
+    }
+  }
+}
+
+}  // namespace
+
+TEST(kernels_of_every_width_give_what_ggml_gives) {
+  aspd::start_backend();
+  std::mt19937 random(7);
+  for (const Kernels* kernels : all_kernels()) {
+    for (const Case& of : kCases) {
+      REQUIRE(kernels->*of.product != nullptr);
+      const std::int64_t k = 512;
+      const std::int64_t n_rows = 40;
+      const std::vector<char> weights = quantised(of.type, noise(random, n_rows * k), n_rows, k);
+      for (std::int64_t width = 1; width <= 17; ++width) {
+        const std::vector<float> x = noise(random, width * k);
+        check_equal(ours(*kernels, of, weights, x, n_rows, k), reference(of, weights, x, n_rows, k));
+      }
+    }
+  }
+}
+
+TEST(kernels_of_200_random_shapes_give_what_ggml_gives) {
+  aspd::start_backend();
+  std::mt19937 random(11);
+  for (const Kernels* kernels : all_kernels()) {
+    for (const Case& of : kCases) {
+      for (int i = 0; i < 200; ++i) {
+        const std::int64_t k = block_size(of.packing) * (1 + static_cast<std::int64_t>(random() % 9));
+        std::int64_t n_rows = 1 + static_cast<std::int64_t>(random() % 50);
+        if (of.repacked) n_rows = (n_rows + 7) / 8 * 8;
+        const std::int64_t width = 1 + static_cast<std::int64_t>(random() % 17);
+        std::vector<float> plain = noise(random, n_rows * k);
+        std::vector<float> x = noise(random, width * k);
+        // Stretches of zeros: blocks without a scale.
+        std::fill(plain.begin(), plain.begin() + static_cast<std::ptrdiff_t>(random() % plain.size()), 0.0F);
+        std::fill(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(random() % x.size()), 0.0F);
+        const std::vector<char> weights = quantised(of.type, plain, n_rows, k);
+        check_equal(ours(*kernels, of, weights, x, n_rows, k), reference(of, weights, x, n_rows, k));
+      }
+    }
+  }
+}
+
+TEST(kernels_take_numbers_of_any_size) {
+  aspd::start_backend();
+  std::mt19937 random(13);
+  for (const Kernels* kernels : all_kernels()) {
+    for (const Case& of : kCases) {
+      const std::int64_t k = 512;
+      const std::int64_t n_rows = 8;
+      // All weights and numbers as large as they can be: the largest sums there are.
+      const std::vector<char> largest = quantised(of.type, std::vector<float>(4096, -1.0F), n_rows, k);
+      for (const float sign : {1.0F, -1.0F}) {
+        const std::vector<float> x(static_cast<std::size_t>(3 * k), sign);
+        check_equal(ours(*kernels, of, largest, x, n_rows, k), reference(of, largest, x, n_rows, k));
+      }
+      const std::vector<char> weights = quantised(of.type, noise(random, n_rows * k), n_rows, k);
+      std::vector<float> x = noise(random, 3 * k);
+      x[5] = std::numeric_limits<float>::infinity();
+      x[static_cast<std::size_t>(k) + 300] = -std::numeric_limits<float>::infinity();
+      const std::vector<float> found = ours(*kernels, of, weights, x, n_rows, k);
+      check_equal(found, reference(of, weights, x, n_rows, k));
+      for (std::size_t r = 0; r < 8; ++r) {
+        CHECK(!std::isfinite(found[r]));
+        CHECK(!std::isfinite(found[8 + r]));
+        CHECK(std::isfinite(found[16 + r]));
+      }
+    }
+  }
+}
+
+TEST(ggml_computes_with_the_kernels_that_are_in_use) {
+  aspd::start_backend();
+  if (in_use().empty()) SKIP("no kernels for this processor, or llama.cpp has no place for them");
+  std::mt19937 random(17);
+  const std::int64_t k = 512;
+  const std::int64_t n_rows = 72;
+  for (const Case& of : kCases) {
+    CHECK(has_kernel(of.name, of.repacked));
+    const std::vector<float> weights = noise(random, n_rows * k);
+    const std::vector<float> x = noise(random, 5 * k);
+    const Reference wanted = reference(of, quantised(of.type, weights, n_rows, k), x, n_rows, k);
+    for (const std::int32_t n_threads : {1, 2, 3}) {
+      const std::int64_t before = n_products();
+      check_equal(product(of.name, of.repacked, weights, x, n_rows, k, n_threads), wanted);
+      CHECK_EQ(n_products(), before + 1);
+      enable(false);
+      (void)product(of.name, of.repacked, weights, x, n_rows, k, n_threads);
+      enable(true);
+      CHECK_EQ(n_products(), before + 1);
+    }
+  }
+}
+
+TEST(one_row_and_many_rows_are_llama_cpps_own) {
+  aspd::start_backend();
+  std::mt19937 random(19);
+  const std::int64_t before = n_products();
+  for (const std::int64_t width : {std::int64_t{1}, std::int64_t{kMostRows} + 1}) {
+    (void)product("q4_0", true, noise(random, 8 * 32), noise(random, width * 32), 8, 32, 1);
+  }
+  CHECK_EQ(n_products(), before);
+}
+
+TEST(products_refuse_what_they_cannot_multiply) {
+  aspd::start_backend();
+  const std::vector<float> numbers(64, 1.0F);
+  CHECK_THROWS(product("q9_9", false, numbers, numbers, 2, 32, 1), std::invalid_argument);
+  CHECK_THROWS(product("q4_0", false, numbers, numbers, 3, 32, 1), std::invalid_argument);
+  CHECK_THROWS(product("q6_K", false, numbers, numbers, 2, 32, 1), std::invalid_argument);
+  CHECK_THROWS(product("q6_K", true, std::vector<float>(2048), std::vector<float>(256), 8, 256, 1),
+               std::invalid_argument);
+}
