@@ -1,8 +1,8 @@
 """What do matrix products with few rows on the right cost, with our kernels and with llama.cpp's own?
 
-Times products of random weights, as a decode step of so many lanes does them, with both in turn in one process,
-and holds them against the roofline of this machine: reading the weights once from memory, or the arithmetic at
-the rate of our kernel on weights that stay in the cache, whichever takes longer.
+Times products of random weights, as a decode step of so many lanes does them, with both in turn in one
+process, and holds them against the roofline of this machine: reading the weights once from memory, or the
+arithmetic at the rate of our kernel on weights that stay in the cache, whichever takes longer.
 
     python bench/kernels.py [--types q4_0,q4_K,q6_K,q8_0,q4_1] [--widths 1-8,12,16] [--rounds 5] [--json]
 

@@ -1,9 +1,9 @@
 """What would branches have gained for answers whose structure is known?
 
 Takes the lists out of ordinary answers, and decodes each answer twice with forced tokens: serially, and with
-the items as the branches of one block under ASPD's protocol and join rule. Same weights, same words: the
-quality of the model plays no part. Tokens are forced, but sampled all the same; prompt and templates are left
-out. Answers without a list are decoded with and without the protocol, which should cost nothing.
+the items of each list as the branches of a block under ASPD's protocol and join rule. Same weights and words:
+the quality of the model plays no part. Tokens are forced, but sampled all the same; prompt and templates are
+left out. Answers without a list are decoded with and without the protocol, which should cost nothing.
 
     python bench/replay.py --model MODEL --answers FILE.jsonl [--limit 20] [--plain 5] [--schedule] [--json]
 
@@ -34,40 +34,79 @@ MOST_TITLE_WORDS = 10
 
 @dataclass(frozen=True)
 class Part:
-    """One item of a list: what a plan would call it, and the rest of it."""
+    """One item of a list: what a plan would call it, the rest of it, and all of it with its list mark."""
 
     title: str
     body: str
+    item: str
+
+
+Block = tuple[Part, ...]
 
 
 @dataclass(frozen=True)
 class Structure:
-    """An answer around its first list: before + the items' markup + parts + after."""
+    """An answer in its order: text of the trunk, and lists whose items are the branches of a block."""
 
-    before: str
-    parts: tuple[Part, ...]
-    after: str
+    segments: tuple[str | Block, ...]
+
+    def without(self, refused: set[int]) -> Structure:
+        """The same with some of its lists, by their numbers, as text of the trunk."""
+        segments: list[str | Block] = []
+        number = 0
+        for segment in self.segments:
+            if isinstance(segment, str):
+                segments.append(segment)
+                continue
+            listed = "".join(part.item for part in segment)
+            segments.append(listed if number in refused else segment)
+            number += 1
+        return Structure(tuple(segments))
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The lists."""
+        return tuple(segment for segment in self.segments if not isinstance(segment, str))
 
 
 def split(answer: str) -> Structure | None:
-    """The first list of an answer with three or more items of ten words or more each; None without one."""
+    """All lists of three or more items of ten words or more each become blocks; None without one."""
     lines = answer.splitlines(keepends=True)
-    starts = [i for i, line in enumerate(lines) if ITEM.match(line)]
-    if len(starts) < LEAST_ITEMS:
+    segments: list[str | Block] = []
+    text, at = "", 0
+    while at < len(lines):
+        if not ITEM.match(lines[at]):
+            text += lines[at]
+            at += 1
+            continue
+        items, end = _items(lines, at)
+        block = _block(items)
+        if block is None:
+            text += "".join(lines[at:end])
+        else:
+            segments += [text, block]
+            text = ""
+        at = end
+    if not segments:
         return None
-    items: list[str] = []
-    end = starts[0]
-    for start in starts:
-        if start != end:
-            break
-        end = _end_of_item(lines, start)
-        items.append("".join(lines[start:end]))
+    return Structure((*segments, text))
+
+
+def _items(lines: Sequence[str], at: int) -> tuple[list[str], int]:
+    """The items of the list that begins in a line, and the line behind it."""
+    items = []
+    while at < len(lines) and ITEM.match(lines[at]):
+        end = _end_of_item(lines, at)
+        items.append("".join(lines[at:end]))
+        at = end
+    return items, at
+
+
+def _block(items: Sequence[str]) -> Block | None:
     if len(items) < LEAST_ITEMS or any(len(item.split()) < LEAST_WORDS for item in items):
         return None
-    parts = tuple(_part(ITEM.sub("", item, count=1)) for item in items)
-    if len({part.title.lower() for part in parts}) < len(parts):
-        return None
-    return Structure("".join(lines[: starts[0]]), parts, "".join(lines[end:]))
+    parts = tuple(_part(item) for item in items)
+    return parts if len({part.title.lower() for part in parts}) == len(parts) else None
 
 
 def _end_of_item(lines: Sequence[str], start: int) -> int:
@@ -82,12 +121,13 @@ def _end_of_item(lines: Sequence[str], start: int) -> int:
 
 
 def _part(item: str) -> Part:
-    head, colon, rest = item.partition(":")
+    text = ITEM.sub("", item, count=1)
+    head, colon, rest = text.partition(":")
     title = head.strip().strip("*").strip()
     if colon and title and "\n" not in title and len(title.split()) <= MOST_TITLE_WORDS:
-        return Part(title, rest)
-    words = item.split()[:5]
-    return Part(" ".join(words).strip("*"), item)
+        return Part(title, rest, item)
+    words = text.split()[:5]
+    return Part(" ".join(words).strip("*"), text, item)
 
 
 def protocol(model: _core.Model) -> _core.Protocol:
@@ -120,8 +160,10 @@ def protocol(model: _core.Model) -> _core.Protocol:
 class Replayer:
     """An engine that writes given answers."""
 
-    def __init__(self, engine: _core.Engine, model: _core.Model) -> None:
+    def __init__(self, engine: _core.Engine, model: _core.Model, prompt: Sequence[int] | None = None) -> None:
+        """prompt: token ids; None: BOS alone."""
         self._engine, self._model = engine, model
+        self._prompt = [max(model.bos, 0)] if prompt is None else list(prompt)
         self._protocol = protocol(model)
         self._end = next(token for token in range(model.n_vocab) if model.is_eog(token))
 
@@ -130,21 +172,30 @@ class Replayer:
         return self._run([[*self._ids(answer), self._end]], self._protocol if with_protocol else None)
 
     def parallel(self, structure: Structure) -> _core.Result:
-        """The answer with its items as branches."""
+        """The answer with the items of its lists as branches."""
         p = self._protocol
-        trunk = self._ids(structure.before)
-        for part in structure.parts:
-            trunk += [p.item_open.token_id, *self._ids(part.title), p.item_close.token_id]
-        trunk += [p.plan_close.token_id, *self._ids(structure.after), self._end]
-        bodies = [[*self._ids(part.body), p.branch_close.token_id] for part in structure.parts]
-        return self._run([trunk, *bodies], p)
+        trunk, bodies = [], []
+        for segment in structure.segments:
+            if isinstance(segment, str):
+                trunk += self._ids(segment)
+                continue
+            for part in segment:
+                trunk += [p.item_open.token_id, *self._ids(part.title), p.item_close.token_id]
+                bodies.append([*self._ids(part.body), p.branch_close.token_id])
+            trunk.append(p.plan_close.token_id)
+        return self._run([[*trunk, self._end], *bodies], p)
+
+    def plan_tokens(self, block: Block) -> int:
+        """Tokens of a plan, markers included."""
+        return sum(2 + len(self._ids(part.title)) for part in block) + 1
 
     def _ids(self, text: str) -> list[int]:
         return self._model.tokenize(text, False)
 
     def _run(self, script: list[list[int]], chosen: _core.Protocol | None) -> _core.Result:
         request = _core.Request()
-        request.prompt = _core.Layout([max(self._model.bos, 0)], [0], [0], [0])
+        n = len(self._prompt)
+        request.prompt = _core.Layout(self._prompt, list(range(n)), [0] * n, [0] * n)
         request.protocol = chosen
         request.script = script
         request.max_branches = 32
@@ -174,23 +225,44 @@ def read(path: Path) -> Iterator[str]:
 def compare(replayer: Replayer, structure: Structure | None, answer: str) -> dict[str, Any]:
     """Seconds of one answer both ways. The serial one is measured before and after the other."""
     first = replayer.serial(answer)
-    other = replayer.serial(answer, with_protocol=True) if structure is None else replayer.parallel(structure)
+    refused: set[int] = set()
+    if structure is None:
+        other = replayer.serial(answer, with_protocol=True)
+    else:
+        other = replayer.parallel(structure)
+        refused = refused_blocks(structure, other)
+    plans_s = 0.0
+    if structure is not None and refused:  # replay their lists as text; the plans have been paid for
+        plan_tokens = sum(replayer.plan_tokens(structure.blocks[number]) for number in refused)
+        plans_s = plan_tokens * other.timings.one_lane_s
+        other = replayer.parallel(structure.without(refused))
     second = replayer.serial(answer)
     serial_s = (first.timings.total_s + second.timings.total_s) / 2
-    refused = structure is not None and not other.blocks
-    if refused and "would not pay" not in other.fallback:
-        raise ValueError(f"a plan was not forked: {other.fallback}")
-    parallel_s = serial_s + other.timings.plan_s if refused else other.timings.total_s
+    parallel_s = other.timings.total_s + plans_s
     return {
-        "branches": 0 if refused or structure is None else len(structure.parts),
+        "branches": [len(block.branches) for block in other.blocks],
+        "refused": len(refused),
         "tokens": first.timings.trunk_tokens,
         "steps": other.timings.steps,
         "padding": other.timings.padding,
         "serial_s": serial_s,
         "parallel_s": parallel_s,
         "speedup": serial_s / parallel_s,
-        "fallback": other.fallback or None,
     }
+
+
+def refused_blocks(structure: Structure, result: _core.Result) -> set[int]:
+    """Numbers of the lists whose plan was taken back. Raises ValueError: not because it would not pay."""
+    forked = [[branch.title for branch in block.branches] for block in result.blocks]
+    refused = set()
+    for number, block in enumerate(structure.blocks):
+        if forked and forked[0] == [part.title for part in block]:
+            forked.pop(0)
+        else:
+            refused.add(number)
+    if refused and "would not pay" not in result.fallback:
+        raise ValueError(f"a plan was not forked: {result.fallback}")
+    return refused
 
 
 def summary(speedups: Sequence[float]) -> dict[str, float]:
@@ -220,7 +292,7 @@ def main() -> None:
     engine = _core.Engine(model, comparison.engine_options(settings, n_ctx=2048))
     settings = settings.run_as(engine)
     if args.schedule:
-        key = profile.key_of(settings.model, engine, n_gpu_layers=-1)
+        key = profile.key_of(settings.model, engine.options, n_gpu_layers=-1, repack="on")
         engine.set_width_curve(profile.measure(key, engine, profile.SHORT).curve())
     replayer = Replayer(engine, model)
     rows: list[dict[str, Any]] = []

@@ -31,19 +31,24 @@ struct Packed {
 using Product = void (*)(const void* weights, std::size_t row_bytes, const Packed& rhs, std::int32_t n,
                          float* out, std::size_t out_stride, std::int64_t begin, std::int64_t end);
 
-// The kernels for one instruction set; a null pointer: none for this type.
+// A kernel, and the numbers of rows on the right with which it was measured to be faster than llama.cpp's.
+struct Kernel {
+  Product product = nullptr;  // null: none for this type
+  std::int64_t least = 0;
+  std::int64_t most = 0;
+};
+constexpr std::int64_t kAny = INT64_MAX;
+
+// The kernels for one instruction set.
 struct Kernels {
   const char* name = "";
-  Product q4_0x8 = nullptr;  // eight rows interleaved by llama.cpp's repacking, eight bytes at a time
-  Product q4_Kx8 = nullptr;  // the same; begin and end are multiples of 8 for both
-  Product q4_0 = nullptr;    // rows as they are in the file
-  Product q4_1 = nullptr;
-  Product q8_0 = nullptr;
-  Product q6_K = nullptr;
+  Kernel q4_0x8;  // eight rows interleaved by llama.cpp's repacking, eight bytes at a time
+  Kernel q4_Kx8;  // the same; begin and end are multiples of 8 for both
+  Kernel q4_0;    // rows as they are in the file
+  Kernel q4_1;
+  Kernel q8_0;
+  Kernel q6_K;
 };
-
-// Most rows on the right that a kernel takes at once.
-constexpr std::int32_t kMostRows = 16;
 
 // Null where the compiler could not make them, or this processor cannot run them.
 const Kernels* avx2_kernels();

@@ -22,7 +22,7 @@ constexpr std::int64_t kPartsOfThread = 8;
 constexpr std::int64_t kTile = 8;  // rows
 
 struct Choice {
-  Product product = nullptr;
+  Kernel kernel;
   Packing packing = Packing::kQ8_0;
 };
 
@@ -48,7 +48,7 @@ Choice choose(const ggml_tensor* op) {
   const ggml_tensor* weights = op->src[0];
   const ggml_tensor* rhs = op->src[1];
   const std::int64_t n = rhs->ne[1];
-  if (n < 2 || n > kMostRows || ggml_nrows(rhs) != n || ggml_nrows(weights) != weights->ne[1]) return {};
+  if (ggml_nrows(rhs) != n || ggml_nrows(weights) != weights->ne[1]) return {};
   if (rhs->type != GGML_TYPE_F32 || rhs->nb[0] != sizeof(float) || op->nb[0] != sizeof(float)) return {};
   if (ggml_get_op_params_i32(op, 1) != 0) return {};  // a hint that this is no ordinary product
   ggml_backend_buffer_type_t buffer = weights->buffer == nullptr ? nullptr : weights->buffer->buft;
@@ -56,12 +56,13 @@ Choice choose(const ggml_tensor* op) {
   if (!repacked && (buffer == nullptr || !ggml_backend_buft_is_host(buffer))) return {};
   if (weights->nb[0] != ggml_type_size(weights->type)) return {};
   if (repacked && weights->ne[1] % kTile != 0) return {};
-  return choose(weights->type, repacked);
+  const Choice choice = choose(weights->type, repacked);
+  return n < choice.kernel.least || n > choice.kernel.most ? Choice{} : choice;
 }
 
 bool work_size(int /*n_threads*/, const ggml_tensor* op, std::size_t* size) {
   const Choice choice = choose(op);
-  if (choice.product == nullptr) return false;
+  if (choice.kernel.product == nullptr) return false;
   const Packed layout = packed_layout(choice.packing, op->src[1]->ne[0]);
   *size = layout.stride * static_cast<std::size_t>(op->src[1]->ne[1]);
   return true;
@@ -70,7 +71,7 @@ bool work_size(int /*n_threads*/, const ggml_tensor* op, std::size_t* size) {
 bool compute_forward(ggml_compute_params* params, ggml_tensor* op) {
   if (params->use_ref) return false;
   const Choice choice = choose(op);
-  if (choice.product == nullptr) return false;
+  if (choice.kernel.product == nullptr) return false;
   const ggml_tensor* weights = op->src[0];
   const ggml_tensor* rhs = op->src[1];
   const std::int64_t n_rows = weights->ne[1];
@@ -101,7 +102,7 @@ bool compute_forward(ggml_compute_params* params, ggml_tensor* op) {
        part = ggml_threadpool_chunk_add(params->threadpool, 1)) {
     const std::int64_t begin = n_tiles * part / n_parts * kTile;
     const std::int64_t end = std::min(n_tiles * (part + 1) / n_parts * kTile, n_rows);
-    choice.product(weights->data, weights->nb[1], packed, n, out, out_stride, begin, end);
+    choice.kernel.product(weights->data, weights->nb[1], packed, n, out, out_stride, begin, end);
   }
   return true;
 }
@@ -143,7 +144,7 @@ bool has_kernel(const std::string& type, bool repacked) {
   for (int id = 0; id < GGML_TYPE_COUNT; ++id) {
     const auto each = static_cast<ggml_type>(id);
     if (ggml_type_name(each) != nullptr && type == ggml_type_name(each)) {
-      return choose(each, repacked).product != nullptr;
+      return choose(each, repacked).kernel.product != nullptr;
     }
   }
   return false;

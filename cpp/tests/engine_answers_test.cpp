@@ -55,6 +55,37 @@ TEST(branches_of_one_lane_at_a_time_tell_the_same_story) {
   }
 }
 
+TEST(lanes_sampled_on_several_threads_tell_the_same_story) {
+  const auto model = tiny_model("storyteller");
+  Engine one(model, exact());
+  EngineOptions options = exact();
+  options.n_threads_batch = 3;
+  Engine several(model, options);
+  for (std::uint64_t seed = 0; seed < 5; ++seed) {
+    Request wanted = story(*model, JoinRule::kSum);
+    wanted.sampling.temperature = 0.5F;
+    wanted.sampling.seed = seed;
+    CHECK_EQ(answer(several, wanted)->text, answer(one, wanted)->text);
+  }
+  CHECK_EMPTY(several);
+}
+
+TEST(linear_reads_all_branches_again_but_the_first) {
+  const auto model = tiny_model("storyteller");
+  Engine engine(model, exact());
+  const auto linear = answer(engine, story(*model, JoinRule::kLinear));
+  const auto drop = answer(engine, story(*model, JoinRule::kDrop));
+  REQUIRE(linear->blocks.size() == 1);
+  const std::vector<BranchResult>& branches = linear->blocks[0].branches;
+  std::size_t others = 0;
+  for (std::size_t i = 1; i < branches.size(); ++i) others += branches[i].token_ids.size();
+  // Both feed the same seeds and closing markers. Of the first branch only its last token was never decoded.
+  CHECK_EQ(linear->timings.seed_tokens - drop->timings.seed_tokens, static_cast<std::int64_t>(others) + 1);
+  // In the cache lies one text, at the positions that it would have had serially.
+  for (std::size_t i = 1; i < linear->layout.size(); ++i)
+    CHECK_EQ(linear->layout.positions[i], linear->layout.positions[i - 1] + 1);
+}
+
 TEST(text_markers_give_the_same_answer_under_every_join_rule) {
   const auto model = tiny_model("prompted");
   Engine engine(model, exact());

@@ -31,16 +31,23 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Extent:
-    """Widths in lanes, 1 among them; depths in cells; decode steps of which each point is the median."""
+    """What is measured.
+
+    Attributes:
+        widths: in lanes, 1 among them. depths: in cells.
+        n_steps: decode steps in a row. n_rounds: how often all widths get their turn, so that a slow moment
+            does not hit one width alone. Each point is the median of n_steps x n_rounds steps.
+    """
 
     widths: tuple[int, ...]
     depths: tuple[int, ...]
     n_steps: int
+    n_rounds: int = 1
 
 
-THOROUGH = Extent(widths=tuple(range(1, 17)), depths=(256, 1536), n_steps=9)
+THOROUGH = Extent(widths=tuple(range(1, 17)), depths=(256, 1536), n_steps=3, n_rounds=3)
 # A first use should not wait long: few widths, a shallow context.
-SHORT = Extent(widths=(1, 2, 3, 4, 5, 6, 8), depths=(64,), n_steps=2)
+SHORT = Extent(widths=(1, 2, 3, 4, 5, 6, 8), depths=(64,), n_steps=2, n_rounds=2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,19 +189,26 @@ def measure(
     """
     if 1 not in extent.widths:
         raise ValueError("the widths must contain 1")
-    points: list[Point] = []
-    total = len(extent.widths) * len(extent.depths)
+    seconds: dict[tuple[int, int], list[float]] = {}
+    done, total = 0, len(extent.widths) * len(extent.depths) * extent.n_rounds
     n_tokens = min(_PROMPT_TOKENS, engine.options.n_batch)
     try:
         prompt_s = statistics.median(engine.measure_prompt(n_tokens) for _ in range(2))
-        for depth in sorted(extent.depths):
-            for width in sorted(extent.widths):
-                seconds = statistics.median(engine.measure_step(width, depth, extent.n_steps))
-                points.append(Point(width=width, depth=depth, seconds=seconds))
-                if progress is not None:
-                    progress(len(points), total)
+        for depth in sorted(extent.depths):  # the prefix stays in the cache as long as the depth stays
+            for _ in range(extent.n_rounds):
+                for width in sorted(extent.widths):
+                    seconds.setdefault((width, depth), []).extend(
+                        engine.measure_step(width, depth, extent.n_steps)
+                    )
+                    done += 1
+                    if progress is not None:
+                        progress(done, total)
     finally:
         engine.clear_retained()
+    points = [
+        Point(width=width, depth=depth, seconds=statistics.median(times))
+        for (width, depth), times in seconds.items()
+    ]
     return Profile(key=key, points=tuple(points), prompt_token_s=prompt_s / n_tokens, repacked=repacked)
 
 

@@ -22,7 +22,12 @@ Repack = Literal["auto", "on", "off"]
 # Steps of smaller models are over before a schedule could gain anything.
 LEAST_PARAMETERS = 10_000_000
 # Enough to see which of two ways is faster.
-GLIMPSE = Extent(widths=(1, 4, 8), depths=profile.SHORT.depths, n_steps=profile.SHORT.n_steps)
+GLIMPSE = Extent(
+    widths=(1, 4, 8),
+    depths=profile.SHORT.depths,
+    n_steps=profile.SHORT.n_steps,
+    n_rounds=profile.SHORT.n_rounds,
+)
 _CLEARLY = 0.97  # of the cost: less is no reason to give up the repacked weights
 # Types that llama.cpp has a layout of its own for, on one processor or another.
 _REPACKABLE = {"Q1_0", "Q2_K", "Q4_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "IQ4_NL", "MXFP4"}

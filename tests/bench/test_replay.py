@@ -22,10 +22,23 @@ LIST = (
 def test_items_become_parts_with_titles() -> None:
     found = replay.split(LIST)
     assert found is not None
-    assert found.before == "Three things help:\n\n"
-    assert [part.title for part in found.parts] == ["Plan ahead", "Rest", "Start with the hardest thing"]
-    assert found.parts[1].body.endswith("It need not be long.\n")
-    assert found.after == "That is all."
+    before, block, after = found.segments
+    assert before == "Three things help:\n\n"
+    assert found.blocks == (block,)
+    assert [part.title for part in found.blocks[0]] == ["Plan ahead", "Rest", "Start with the hardest thing"]
+    assert found.blocks[0][1].body.endswith("It need not be long.\n")
+    assert after == "That is all."
+
+
+def test_every_list_becomes_a_block() -> None:
+    found = replay.split(f"{LIST}\n\n- one\n- two\n\n{LIST}")
+    assert found is not None
+    assert len(found.blocks) == 2
+    assert found.segments[2] == "That is all.\n\n- one\n- two\n\nThree things help:\n\n"
+    again = found.without({0})
+    assert again.blocks == found.blocks[1:]
+    assert "".join(part.item for part in found.blocks[0]) in again.segments
+    assert found.without({0, 1}).blocks == ()
 
 
 @pytest.mark.parametrize(
@@ -48,8 +61,10 @@ def test_replayed_answer_is_the_answer(tiny_llama: TinyModel) -> None:
     structure = replay.split(LIST)
     assert structure is not None
     told = replayer.parallel(structure)
-    assert told.text == structure.before + "".join(part.body for part in structure.parts) + structure.after
-    assert [branch.title for branch in told.blocks[0].branches] == [part.title for part in structure.parts]
+    before, block, after = structure.segments
+    assert told.text == f"{before}{''.join(part.body for part in structure.blocks[0])}{after}"
+    assert [branch.title for branch in told.blocks[0].branches] == [part.title for part in block]
+    assert replay.refused_blocks(structure, told) == set()
     assert replayer.serial(LIST).text == LIST
     assert replayer.serial(LIST, with_protocol=True).text == LIST
     assert engine.cells_in_use == 0

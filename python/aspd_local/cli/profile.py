@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _BRANCHES = (2, 3, 4, 5, 6, 8)  # whose speed-up is told
 _POOR = 1.5  # the best of them is less: other types of weights may do better
+_ROUNDS = 3
 _SPARE = 64  # cells beside what is measured
 
 
@@ -33,7 +34,9 @@ class ProfileFlags(MeasuringFlags):
 
     widths: Annotated[str, typer.Option("--widths", help="Lanes to measure, such as 1-16 or 1,2,4.")] = "1-16"
     depths: Annotated[str, typer.Option("--depths", help="Cells in use, such as 256,1536.")] = "256,1536"
-    steps: Annotated[int, typer.Option("--steps", help="Steps of which a point is the median.", min=1)] = 9
+    steps: Annotated[
+        int, typer.Option("--steps", help="Steps of which a point is the median, in three rounds.", min=1)
+    ] = 9
     repack: Annotated[
         Repack, typer.Option("--repack", help="Weights laid out anew for this CPU; auto: the faster way.")
     ] = Repack.AUTO
@@ -45,7 +48,8 @@ class ProfileFlags(MeasuringFlags):
         return Extent(
             widths=_numbers("--widths", self.widths, 128),
             depths=_numbers("--depths", self.depths, 1 << 20),
-            n_steps=self.steps,
+            n_steps=-(-self.steps // _ROUNDS),
+            n_rounds=_ROUNDS,
         )
 
 
