@@ -185,6 +185,15 @@ void bind_engine(py::module_& m) {
           },
           py::arg("layout"), "Log probability of each token, [n_tokens]; 0 where nothing predicts it.")
       .def(
+          "score_tree",
+          [](PyEngine& self, const std::vector<std::vector<aspd::Token>>& nodes,
+             const std::vector<std::int32_t>& parents) {
+            return without_gil([&] { return self.engine.score_tree(nodes, parents); });
+          },
+          py::arg("nodes"), py::arg("parents"),
+          "Log probability of each token of a tree of texts, [n_nodes][n_tokens]; node i goes on from node "
+          "parents[i], -1: from none. Raises ValueError, ContextFullError, DecodeError, EngineBusyError.")
+      .def(
           "logits",
           [](PyEngine& self, const aspd::Layout& layout) {
             const std::vector<float> rows = without_gil([&] { return self.engine.logits(layout); });

@@ -21,6 +21,8 @@ class Engine::Impl {
   std::vector<Event> step();
   void cancel(RequestId id);
   std::vector<float> score(const Layout& layout);
+  std::vector<std::vector<float>> score_tree(const std::vector<std::vector<Token>>& nodes,
+                                             const std::vector<std::int32_t>& parents);
   std::vector<float> logits(const Layout& layout);
   std::vector<std::uint8_t> save_state(const Layout& layout);
   void load_state(const Layout& layout, const std::vector<std::uint8_t>& state);
@@ -115,6 +117,11 @@ class Engine::Impl {
   // score.cpp
   template <typename Take>
   void walk(const Layout& layout, const Take& take);
+
+  void check_scorable(const std::vector<Token>& token_ids) const;
+  template <typename Take>
+  void read(Sequence& sequence, const Token* token_ids, const Pos* positions, std::size_t n,
+            const Take& take);
 
   // measure.cpp
   void require_idle();

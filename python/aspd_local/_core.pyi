@@ -668,6 +668,14 @@ class Engine:
         """
         Log probability of each token, [n_tokens]; 0 where nothing predicts it.
         """
+    def score_tree(
+        self,
+        nodes: collections.abc.Sequence[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]],
+        parents: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    ) -> list[list[float]]:
+        """
+        Log probability of each token of a tree of texts, [n_nodes][n_tokens]; node i goes on from node parents[i], -1: from none. Raises ValueError, ContextFullError, DecodeError, EngineBusyError.
+        """
     def set_width_curve(self, curve: WidthCurve) -> None:
         """
         What steps and forks are scheduled by from now on; an empty curve: by nothing.
