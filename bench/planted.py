@@ -2,8 +2,8 @@
 
     python bench/planted.py > tests/data/planted.jsonl
 
-The same seed gives the same bytes; tests/data/test_planted.py compares. One JSON object a line: prompt, answer,
-label (dependent or independent) and the family that made it.
+The same seed gives the same bytes; tests/data/test_planted.py compares. One JSON object a line: prompt,
+answer, label (dependent or independent) and the family that made it.
 """
 
 from __future__ import annotations

@@ -224,7 +224,11 @@ def tally(draw: random.Random) -> Case:
             f"{a} adds {x[i]} and {b} adds {y[i]}, which moves the board from {sums[i - 1][0]} to {sums[i - 1][1]} "
             f"up to {sums[i][0]} to {sums[i][1]}."
         )
-    return f"Invent the record of a card game between {a} and {b}.", "The record:", list(zip(rounds, texts, strict=True))
+    return (
+        f"Invent the record of a card game between {a} and {b}.",
+        "The record:",
+        list(zip(rounds, texts, strict=True)),
+    )
 
 
 def coined_terms(draw: random.Random) -> Case:

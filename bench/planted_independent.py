@@ -44,7 +44,9 @@ def towns(draw: random.Random) -> Case:
     )
     items = []
     for place, shape in zip(several(draw, PLACES, 5), draw.sample(shapes, 5), strict=True):
-        items.append((place, shape.format(n=money(draw, 130, 640), m=draw.randint(12, 48), p=draw.choice(PEOPLE))))
+        items.append(
+            (place, shape.format(n=money(draw, 130, 640), m=draw.randint(12, 48), p=draw.choice(PEOPLE)))
+        )
     return "Invent some small towns for a travel game.", "Here are some towns:", items
 
 
@@ -91,7 +93,9 @@ def codes(draw: random.Random) -> Case:
     items = []
     for word in several(draw, WORDS, 4):
         back = word[::-1]
-        items.append((word.title(), f"Written from the end to the beginning, the word '{word}' turns into '{back}'."))
+        items.append(
+            (word.title(), f"Written from the end to the beginning, the word '{word}' turns into '{back}'.")
+        )
     return "Reverse some words of your choice for me.", "Some words:", items
 
 
@@ -112,12 +116,30 @@ def soups(draw: random.Random) -> Case:
 
 def shop_questions(draw: random.Random) -> Case:
     pool = (
-        ("Opening hours", f"The shop opens at {draw.randint(7, 10)}:30 and closes in the evening, except on public holidays."),
-        ("Returns", f"Goods can be sent back within {draw.randint(16, 44)} days as long as the label is still on them."),
-        ("Shipping", f"Parcels weigh up to {draw.randint(11, 29)} kilos and travel with a carrier that tracks each of them."),
-        ("Gift cards", f"Cards hold between 10 and {money(draw, 210, 480)} and can be spent in the branch or online."),
-        ("Repairs", f"A workshop in {draw.choice(PLACES)} repairs broken zips and seams for customers free of charge."),
-        ("Contact", f"{draw.choice(PEOPLE)} answers letters and calls on weekdays, usually before the end of the day."),
+        (
+            "Opening hours",
+            f"The shop opens at {draw.randint(7, 10)}:30 and closes in the evening, except on public holidays.",
+        ),
+        (
+            "Returns",
+            f"Goods can be sent back within {draw.randint(16, 44)} days as long as the label is still on them.",
+        ),
+        (
+            "Shipping",
+            f"Parcels weigh up to {draw.randint(11, 29)} kilos and travel with a carrier that tracks each of them.",
+        ),
+        (
+            "Gift cards",
+            f"Cards hold between 10 and {money(draw, 210, 480)} and can be spent in the branch or online.",
+        ),
+        (
+            "Repairs",
+            f"A workshop in {draw.choice(PLACES)} repairs broken zips and seams for customers free of charge.",
+        ),
+        (
+            "Contact",
+            f"{draw.choice(PEOPLE)} answers letters and calls on weekdays, usually before the end of the day.",
+        ),
         ("Sizes", "Jackets run small, so most people order one size larger than they would wear elsewhere."),
     )
     return "Write help texts for an imaginary outdoor shop.", "Help texts:", draw.sample(list(pool), 5)

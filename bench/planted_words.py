@@ -46,7 +46,7 @@ def money(draw: random.Random, low: int, high: int) -> int:
 
 def given(name: str) -> str:
     """A person's first name."""
-    return name.split()[0]
+    return name.split(maxsplit=1)[0]
 
 
 def several(draw: random.Random, pool: Sequence[str], n: int) -> list[str]:

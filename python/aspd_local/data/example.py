@@ -1,4 +1,4 @@
-"""What the stages hand on: an answer with its prompt, the runs found in it, the structure chosen. Plain data."""
+"""What the stages hand on: an answer with its prompt, the runs in it, the structure chosen. Plain data."""
 
 from __future__ import annotations
 
@@ -138,7 +138,9 @@ def structure(answer: str, runs: Iterable[Run]) -> tuple[Segment, ...]:
         if run.begin > at:
             segments.append(TrunkText(text=answer[at : run.begin]))
         parts = zip(run.titles, run.texts(answer), strict=True)
-        segments.append(BlockText(branches=tuple(BranchText(title=title, text=text) for title, text in parts)))
+        segments.append(
+            BlockText(branches=tuple(BranchText(title=title, text=text) for title, text in parts))
+        )
         at = run.end
     if at < len(answer) or not segments:
         segments.append(TrunkText(text=answer[at:]))
@@ -148,6 +150,8 @@ def structure(answer: str, runs: Iterable[Run]) -> tuple[Segment, ...]:
 def plain_text(segments: Sequence[Segment]) -> str:
     """The text without its structure: the answer, byte for byte."""
     return "".join(
-        segment.text if isinstance(segment, TrunkText) else "".join(branch.text for branch in segment.branches)
+        segment.text
+        if isinstance(segment, TrunkText)
+        else "".join(branch.text for branch in segment.branches)
         for segment in segments
     )

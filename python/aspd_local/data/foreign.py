@@ -1,7 +1,7 @@
 """Which parts of other answers stand in for a block's siblings.
 
-A small pool is drawn from the input in one pass, so that the choice for an example depends on the input and the seed
-alone, not on the order in which examples are worked on.
+A small pool is drawn from the input in one pass, so that the choice for an example depends on the input and
+the seed alone, not on the order in which examples are worked on.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def draw(strangers: Iterable[Stranger], size: int = POOL_SIZE) -> tuple[Stranger
 
 
 def siblings_for(pool: Sequence[Stranger], example: Example, run: Run, seed: int) -> tuple[str, ...]:
-    """Parts of an answer to another prompt, told apart in the same way where there is one; else built-in ones."""
+    """Parts of an answer to another prompt, told apart in the same way if possible; else built-in ones."""
     prompt = example.prompt_key()
     others = [entry for entry in pool if entry.prompt != prompt]
     alike = [entry for entry in others if entry.kind == run.kind] or others

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from aspd_local.data import phrases
 from aspd_local.data.example import Kind
 from aspd_local.data.mentions import names, numbers
 from aspd_local.data.titles import body_of, clean, first_line, lead_in
@@ -32,55 +33,11 @@ class Reference:
     evidence: str
 
 
-# Anywhere in parts 2 ... n.
-_BACK = re.compile(
-    r"\b(?:as|like) (?:mentioned|noted|described|stated|explained|discussed|shown|listed|seen|said|before|above|"
-    r"previously)\b|\b(?:mentioned|described|listed|discussed|created|prepared|chosen|obtained|calculated|defined|found)"
-    r" (?:above|earlier|before|previously)\b|\b(?:the )?above[- ](?:mentioned|step|point|example|method|result|code|"
-    r"formula|equation|list)|\baforementioned\b|\bthe (?:former|latter)\b|"
-    r"\b(?:the |this |that |these |those |your )?(?:previous|preceding|prior|earlier|last|next|following|other|remaining) "
-    r"(?:\w+ )?(?:steps?|points?|items?|parts?|sections?|examples?|results?|values?|methods?|options?|answers?|"
-    r"questions?|paragraphs?|stages?|phases?|tips?|reasons?|ones?|two|three|four)\b|"
-    r"\b(?:this|that|these|those) (?:steps?|processe?s?|results?|values?|numbers?|amounts?|sums?|totals?|answers?|"
-    r"equations?|differences?|products?|figures?|balances?|scores?)\b(?! (?:can|may|might) (?:be found|vary))|"
-    r"\b(?:in|from|of|see|repeat|to|at|after|before|and|with) (?:step|point|item|part|section|stage|phase|option|"
-    r"method|question|number|no\.) ?#?\d+|\bsteps? \d+ ?(?:-|–|to|and|through) ?\d+|\bfrom before\b|\bagain,? as\b|"  # noqa: RUF001
-    r"\bunlike (?:the|that|this)\b|\b(?:the )?same (?:as (?:above|before)|way as|procedure|steps?)\b|"
-    r"\bwhat (?:you|we) (?:just|already)\b|\b(?:repeat|reverse) (?:the|this|these)\b|\ball (?:of )?(?:the |these )?above\b|"
-    r"\b(?:once|after|when|now that|because|since) (?:that|this|it|they|he|she|these|those|you have|you've|we have|"
-    r"everything|all)\b[^.]{0,30}\b(?:is|are|was|were|has|have|had|done|ready|finished|complete[d]?)\b",
-    re.IGNORECASE,
-)
-# At the start of parts 2 ... n, behind their marks.
-_START = re.compile(
-    r"(?:then|next|after|afterwards|afterward|once|now|finally|lastly|similarly|likewise|also|additionally|furthermore|"
-    r"moreover|besides|however|therefore|thus|hence|consequently|as a result|in contrast|on the other hand|conversely|"
-    r"instead|alternatively|otherwise|meanwhile|later|subsequently|by contrast|in addition|another|other|again|so|"
-    r"and|but|or|for this reason|from (?:there|this|that|here)|with (?:that|this|these|those|it)|at that|by then|"
-    r"last(?:ly)?|continue|repeat|when (?:done|finished|ready)|both|even so|still|yet|because of (?:this|that)|"
-    r"adding|subtracting|combining|given that|using (?:that|this|these|those))\b",
-    re.IGNORECASE,
-)
-_ENUMERATION = re.compile(r"(?:another|next|finally|lastly|also|also,|last(?:ly)?|other)\b", re.IGNORECASE)
-_PRONOUN = re.compile(
-    r"(?:it|its|it's|they|their|them|he|him|his|she|her|hers|this|that|these|those|such|there|here|one of (?:them|these))\b",
-    re.IGNORECASE,
-)
-_STEP = re.compile(r"(?:\*\*)?(?:step|phase|stage|week|day|month|round|level|chapter|act|scene)\s*#?\d+", re.IGNORECASE)
-_PROCEDURE = re.compile(
-    r"\b(?:these|following|this|the|simple|basic|general|few|some|necessary|by|\d+)[- ](?:\w+ )?(?:steps?|procedure|"
-    r"instructions|process|recipe|guide|timeline|sequence|chronolog\w+|order)\b|\bstep[- ]by[- ]step\b|\bhere(?:'s| is) how\b|"
-    r"\b(?:steps|instructions|directions|procedure|method|recipe|timeline|algorithm|derivation|proof|solution)\b[^\n]{0,60}:\s*\**\s*$|"
-    r"\bfollow (?:these|the|this)\b|\bin (?:this|the following|chronological) order\b",
-    re.IGNORECASE,
-)
-_THEN = re.compile(r"\b(?:then|next|after (?:that|this)|once|finally)\b", re.IGNORECASE)
-_SEQUENCED = ("numbered", "ordinal", "label")
+_LEAD_IN = re.compile(r"[^:]{1,80}?(?:: | - | \u2013 )")
+_SEQUENCED = ("numbered", "ordinal", "label", "headings", "bold")
 
 
-def find_references(
-    before: str, parts: Sequence[str], titles: Sequence[str], kind: Kind
-) -> list[Reference]:
+def find_references(before: str, parts: Sequence[str], titles: Sequence[str], kind: Kind) -> list[Reference]:
     """What speaks against the parts being independent; empty where nothing does.
 
     Args:
@@ -96,54 +53,47 @@ def find_references(
 
 
 def _procedure(before: str, parts: Sequence[str], kind: Kind) -> Iterator[Reference]:
-    """Steps in an order: labelled so, announced so, or told so."""
-    steps = [_STEP.match(body_of(first_line(part)).lstrip("*_ ")) for part in parts]
-    if all(steps):
-        yield Reference(branch=1, reason="ordered procedure", evidence=first_line(parts[0])[:40])
-        return
-    announced = _last_paragraph(before)
-    if kind in _SEQUENCED and (match := _PROCEDURE.search(announced)):
-        yield Reference(branch=1, reason="ordered procedure", evidence=match[0].strip())
-        return
-    if kind == "ordinal":
-        rest = [number for number, part in enumerate(parts, 1) if _THEN.match(body_of(first_line(part)))]
-        if len(rest) > 1:
-            yield Reference(branch=rest[0], reason="ordered procedure", evidence=first_line(parts[rest[0] - 1])[:40])
+    """Steps in an order: labelled so, announced so, asked for, or told so."""
+    first_lines = [body_of(first_line(part)).lstrip("*_ ") for part in parts]
+
+    def ordered(evidence: str) -> Reference:
+        return Reference(branch=1, reason="ordered procedure", evidence=evidence.strip()[:40])
+
+    if all(map(phrases.STEP.match, first_lines)):
+        yield ordered(first_lines[0])
+    elif (kind in _SEQUENCED and (match := phrases.ANNOUNCED.search(_last_paragraph(before)))) or (
+        kind in _SEQUENCED
+        and phrases.OPENS.match(first_lines[0])
+        and (match := phrases.ASKED.search(before) or phrases.CLOSES.match(first_lines[-1]))
+    ):
+        yield ordered(match[0])
+    elif kind == "ordinal" and sum(map(bool, map(phrases.THEN.match, first_lines))) > 1:
+        yield ordered(first_lines[-1])
 
 
 def _last_paragraph(text: str) -> str:
-    """The paragraph right before the parts, or the heading and the paragraph before it."""
+    """The last two lines before the parts: a heading and what it says."""
     return "\n".join([line for line in text.splitlines() if line.strip()][-2:])
 
 
 def _in_part(number: int, part: str, kind: Kind) -> Iterator[Reference]:
-    text = clean(part)
-    if match := _BACK.search(text):
+    if match := phrases.BACK.search(clean(part)):
         yield Reference(branch=number, reason="refers to a sibling", evidence=match[0])
     body = clean(body_of(first_line(part)))
-    match = _START.match(body)
-    if match and not (kind == "ordinal" and _ENUMERATION.match(body)):
+    match = phrases.CONTINUES.match(body)
+    if (match and not (kind == "ordinal" and phrases.ENUMERATES.match(body))) or (
+        match := phrases.CONTINUES_TITLE.match(_after_lead_in(body))
+    ):
         yield Reference(branch=number, reason="starts as a continuation", evidence=match[0])
     # "**Title**: This ..." speaks of its own title
-    if lead_in(part) is None and (match := _PRONOUN.match(body)):
+    if match := phrases.PRONOUN.match(lead_in(part) or body):
         yield Reference(branch=number, reason="starts with a pronoun", evidence=match[0])
-    elif (title := lead_in(part)) and (match := _PRONOUN.match(title)):
-        yield Reference(branch=number, reason="starts with a pronoun", evidence=match[0])
-    after = _after_lead_in(part)
-    if after and (match := _START.match(after)) and match[0].lower() in _AFTER_TITLE:
-        yield Reference(branch=number, reason="starts as a continuation", evidence=match[0])
 
 
-_AFTER_TITLE = {"then", "next", "afterwards", "after", "once", "now", "now that", "therefore", "thus", "hence", "finally"}
-
-
-def _after_lead_in(part: str) -> str:
-    body = clean(body_of(first_line(part)))
-    for mark in (": ", " - ", " – "):  # noqa: RUF001
-        head, found, rest = body.partition(mark)
-        if found and len(head.split()) <= 10:
-            return rest
-    return ""
+def _after_lead_in(body: str) -> str:
+    """The text behind a lead-in; "" where there is none."""
+    found = _LEAD_IN.match(body)
+    return body[found.end() :] if found else ""
 
 
 def names_of_siblings(before: str, parts: Sequence[str], titles: Sequence[str]) -> Iterator[Reference]:
@@ -153,15 +103,16 @@ def names_of_siblings(before: str, parts: Sequence[str], titles: Sequence[str]) 
     seen_names: set[str] = set()
     seen_numbers: set[str] = set()
     for number, part in enumerate(parts, 1):
-        own = first_line(part) if number == 1 else part
-        part_names, part_numbers = names(part), numbers(own if number == 1 else part)
+        part_names, part_numbers = names(part), numbers(part)
         if number > 1:
             for name in sorted((part_names & seen_names) - known_names):
                 yield Reference(branch=number, reason="a sibling's name", evidence=name)
-            for value in sorted((part_numbers & seen_numbers) - known_numbers):
-                yield Reference(branch=number, reason="a sibling's number", evidence=value)
+            shared = sorted((part_numbers & seen_numbers) - known_numbers)
+            # two digits may be the same by chance, once
+            if len(shared) > 1 or any(len(value) > 2 for value in shared):
+                yield Reference(branch=number, reason="a sibling's number", evidence=", ".join(shared))
         seen_names |= part_names
-        seen_numbers |= numbers(part)
+        seen_numbers |= part_numbers
 
 
 @lru_cache(maxsize=64)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aspd_local import chat
 from aspd_local.chat import Message
 from aspd_local.data.example import BadLine, Example
 
-# ShareGPT's names of the roles.
+# What ShareGPT, and older forms of OpenAI's, call the roles.
 _SPEAKERS = {
     "human": "user",
     "user": "user",
@@ -20,38 +19,26 @@ _SPEAKERS = {
     "bard": "assistant",
     "assistant": "assistant",
     "system": "system",
+    "developer": "system",
     "tool": "tool",
     "function": "tool",
     "observation": "tool",
 }
 
 
-class _Unusable(Exception):
+class _UnusableError(Exception):
     """The reason is its text."""
 
 
-def read_file(path: Path, *, start: int = 0) -> Iterator[tuple[int, Example | BadLine]]:
-    """The lines of a file from byte `start` on: (byte behind the line, what it holds). Blank lines are none.
-
-    number counts from the first line read. Raises: OSError.
-    """
-    with path.open("rb") as lines:
-        lines.seek(start)
-        end = start
-        for number, line in enumerate(lines, 1):
-            end += len(line)
-            if line.strip():
-                yield end, read_line(line, number)
-
-
 def read_line(line: bytes | str, number: int = 1) -> Example | BadLine:
-    """One line: `prompt` and `answer`; or a chat as OpenAI (`messages`) or ShareGPT (`conversations`) writes it.
+    """One line: `prompt` and `answer`; or a chat as OpenAI (`messages`) or ShareGPT (`conversations`) writes
+    it.
 
     Of a chat the last assistant turn is the answer, unless there is an `answer` beside it.
     """
     try:
         return _example(_object(line), number)
-    except _Unusable as error:
+    except _UnusableError as error:
         return BadLine(number=number, reason=str(error))
 
 
@@ -59,13 +46,13 @@ def _object(line: bytes | str) -> Mapping[str, Any]:
     try:
         text = line.decode("utf-8-sig") if isinstance(line, bytes) else line
     except UnicodeDecodeError:
-        raise _Unusable("not UTF-8") from None
+        raise _UnusableError("not UTF-8") from None
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError):
-        raise _Unusable("not JSON") from None
+        raise _UnusableError("not JSON") from None
     if not isinstance(fields, dict):
-        raise _Unusable("not a JSON object")
+        raise _UnusableError("not a JSON object")
     return fields
 
 
@@ -80,49 +67,51 @@ def _example(fields: Mapping[str, Any], number: int) -> Example:
         prompt = fields["prompt"]
         turns = [("user", prompt)]
     else:
-        raise _Unusable("no prompt")
+        raise _UnusableError("no prompt")
     if answer is None:
         if prompt is not None or not turns or turns[-1][0] != "assistant":
-            raise _Unusable("no answer")
+            raise _UnusableError("no answer")
         answer = turns.pop()[1]
     if not isinstance(answer, str):
-        raise _Unusable("the answer is no text")
+        raise _UnusableError("the answer is no text")
     if not answer.strip():
-        raise _Unusable("the answer is empty")
+        raise _UnusableError("the answer is empty")
     if not turns or turns[-1][0] not in ("user", "tool") or not turns[-1][1].strip():
-        raise _Unusable("no prompt")
+        raise _UnusableError("no prompt")
     cut = fields.get("finish_reason") == "length"
     return Example(number=number, prompt=prompt, messages=_checked(turns), answer=_utf8(answer), cut=cut)
 
 
 def _list(turns: Any) -> Sequence[Any]:
     if not isinstance(turns, list):
-        raise _Unusable("the chat is no list")
+        raise _UnusableError("the chat is no list")
     return turns
 
 
 def _openai(turn: Any) -> tuple[str, str]:
     if not isinstance(turn, dict) or not isinstance(turn.get("role"), str):
-        raise _Unusable("a turn without a role")
-    role = {"developer": "system", "function": "tool"}.get(turn["role"], turn["role"])
-    content = turn.get("content")
+        raise _UnusableError("a turn without a role")
+    said: str = turn["role"]
+    role = _SPEAKERS.get(said, said)
+    content: Any = turn.get("content")
     if isinstance(content, list):
         parts = [part.get("text") if isinstance(part, dict) else part for part in content]
-        if not all(isinstance(part, str) for part in parts):
-            raise _Unusable("a turn that is not only text")
-        content = "".join(parts)
+        texts = [part for part in parts if isinstance(part, str)]
+        if len(texts) != len(parts):
+            raise _UnusableError("a turn that is not only text")
+        content = "".join(texts)
     if not isinstance(content, str):
-        raise _Unusable("a turn without text")
+        raise _UnusableError("a turn without text")
     return role, content
 
 
 def _sharegpt(turn: Any) -> tuple[str, str]:
     if not isinstance(turn, dict) or not isinstance(turn.get("from"), str):
-        raise _Unusable("a turn without a role")
+        raise _UnusableError("a turn without a role")
     if turn["from"] not in _SPEAKERS:
-        raise _Unusable("an unknown role")
+        raise _UnusableError("an unknown role")
     if not isinstance(turn.get("value"), str):
-        raise _Unusable("a turn without text")
+        raise _UnusableError("a turn without text")
     return _SPEAKERS[turn["from"]], turn["value"]
 
 
@@ -131,12 +120,12 @@ def _checked(turns: Sequence[tuple[str, str]]) -> tuple[Message, ...]:
     try:
         return tuple(chat.normalise(messages))
     except ValueError:
-        raise _Unusable("an unknown role") from None
+        raise _UnusableError("an unknown role") from None
 
 
 def _utf8(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise _Unusable("half of a surrogate pair") from None
+        raise _UnusableError("half of a surrogate pair") from None
     return text

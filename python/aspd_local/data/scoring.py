@@ -1,24 +1,27 @@
-"""How likely a small model finds a block's parts: alone, after their siblings, and after siblings of another answer.
+"""How likely a small model finds a block's parts: alone, after their siblings, and after siblings of another
+answer.
 
-The only stage that knows a model. The prefix is decoded once for all conditions; the engine's cache forks where
-they differ.
+The only stage that knows a model. The prefix is decoded once for all conditions; the engine's cache forks
+where they differ.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Protocol
 
 from aspd_local import chat
 from aspd_local.data.example import Example, Run
+from aspd_local.data.titles import head_length
 from aspd_local.layout import Block, JoinRule, Segment, Trunk, lay_out
 
 if TYPE_CHECKING:
     from aspd_local.model import Model
 
 Nats = tuple[float, ...]
+_SPARE = 64  # cells that are left free
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,11 +33,13 @@ class BranchScores:
         true: behind the prefix and all earlier siblings.
         foreign: behind the prefix and parts of another answer, as many tokens as those siblings; empty for
             the first branch, which has none.
+        n_head: first tokens that only repeat the branch's title, which the plan tells to all.
     """
 
     alone: Nats
     true: Nats
     foreign: Nats
+    n_head: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +81,14 @@ class Texts:
         prefix: [n_prefix], prompt and answer up to the block.
         branches: [n_branches][n_tokens]. foreign: the same lengths but the last branch's.
         tail: [n_tail], the beginning of what follows.
+        n_heads: [n_branches], tokens by which a branch repeats its title.
     """
 
     prefix: Sequence[int]
     branches: Sequence[Sequence[int]]
     foreign: Sequence[Sequence[int]]
     tail: Sequence[int]
+    n_heads: Sequence[int]
 
 
 class ModelScorer:
@@ -123,6 +130,10 @@ class ModelScorer:
             branches=branches,
             foreign=pieces,
             tail=self._tokenize(example.answer[run.end :])[:tail_tokens],
+            n_heads=[
+                len(self._tokenize(text[: head_length(text, title)].rstrip()))
+                for text, title in zip(run.texts(example.answer), run.titles, strict=True)
+            ],
         )
 
     def score(
@@ -143,8 +154,8 @@ class ModelScorer:
         decoded = 2 * len(texts.prefix) + 2 * sum(map(len, texts.branches)) + 2 * len(texts.tail)
         return BlockScores(
             branches=tuple(
-                BranchScores(alone=a, true=t, foreign=f)
-                for a, t, f in zip(alone, true, [(), *foreign], strict=True)
+                BranchScores(alone=a, true=t, foreign=f, n_head=n_head)
+                for a, t, f, n_head in zip(alone, true, [(), *foreign], texts.n_heads, strict=True)
             ),
             tail_serial=tail_serial[1:],
             tail_joined=tail_joined[1:],
@@ -167,10 +178,30 @@ class ModelScorer:
         paths = [serial]
         for i, branch in enumerate(texts.branches[1:], 1):
             paths.append([token for piece in texts.foreign[:i] for token in piece] + list(branch))
-        scores = _cut(self._scored([Trunk(texts.prefix), Block(paths)])[len(texts.prefix) :], map(len, paths))
+        scores = [
+            nats
+            for group in self._groups(len(texts.prefix), paths)
+            for nats in self._paths(texts.prefix, group)
+        ]
         cuts = _cut(scores[0], [*map(len, texts.branches), len(texts.tail)])
         own = zip(scores[1:], texts.branches[1:], strict=True)
         return [*cuts, *(path[len(path) - len(branch) :] for path, branch in own)]
+
+    def _paths(self, prefix: Sequence[int], paths: Sequence[Sequence[int]]) -> list[Nats]:
+        """Texts behind one prefix that do not see each other, [n_paths]."""
+        return _cut(self._scored([Trunk(prefix), Block(paths)])[len(prefix) :], list(map(len, paths)))
+
+    def _groups(self, n_prefix: int, paths: Sequence[list[int]]) -> list[list[list[int]]]:
+        """The paths in as few groups as the cache has room for, in their order."""
+        groups: list[list[list[int]]] = [[]]
+        for path in paths:
+            if (
+                groups[-1]
+                and n_prefix + sum(map(len, groups[-1])) + len(path) > self._engine.n_cells - _SPARE
+            ):
+                groups.append([])
+            groups[-1].append(path)
+        return groups
 
     def _n_foreign(self, texts: Texts) -> int:
         lengths = list(map(len, texts.branches))
@@ -200,7 +231,7 @@ class ModelScorer:
         return chat.tokenize_parts(self._core, parts)
 
 
-def _cut(scores: Sequence[float], lengths: Sequence[int] | map[int]) -> list[Nats]:
+def _cut(scores: Sequence[float], lengths: Sequence[int]) -> list[Nats]:
     """The scores of neighbouring texts of those lengths."""
     ends = list(accumulate(lengths, initial=0))
-    return [tuple(scores[begin:end]) for begin, end in zip(ends, ends[1:], strict=False)]
+    return [tuple(scores[begin:end]) for begin, end in pairwise(ends)]

@@ -1,7 +1,7 @@
 """Groups of neighbouring blocks that a writer set side by side, whatever they say.
 
-A part begins where a list item, a heading or a paragraph with a lead-in begins, and goes on to the next one of
-its kind; so nested and unindented content stays inside its part.
+A part begins where a list item, a heading or a paragraph with a lead-in begins, and goes on to the next one
+of its kind; so nested and unindented content stays inside its part.
 """
 
 from __future__ import annotations
@@ -20,22 +20,47 @@ _ORDINALS = (
 # What the first line of a paragraph may begin with, and what kind of part that makes.
 _LEADS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
     ("question", re.compile(r"(?:\*\*|__)?(?:Q|Question)\s*\d{0,3}\s*[:.)]", re.IGNORECASE)),
-    ("label", re.compile(r"(?:\*\*|__)?(?:[A-Z][a-z]+ )?\(?(?:\d{1,2}|[A-Za-z]|[IVX]{1,4})[:.)](?:\*\*|__)?\s", re.ASCII)),
+    (
+        "label",
+        re.compile(
+            r"(?:\*\*|__)?(?:[A-Z][a-z]+ )?\(?(?:\d{1,2}|[A-Za-z]|[IVX]{1,4})[:.)](?:\*\*|__)?\s", re.ASCII
+        ),
+    ),
     ("label", re.compile(r"(?:\*\*|__)?[A-Z][a-z]+ #?(?:\d{1,2}|[A-Z])\b\s*(?:[:.)(–—-]|\*\*)")),  # noqa: RUF001
     ("bold", re.compile(r"(\*\*|__)(?=\S)[^\n]{1,120}?\1")),
     ("ordinal", re.compile(rf"(?:{_ORDINALS})\b(?: of all)?,? ", re.IGNORECASE)),
-    ("lead", re.compile(r"[A-Z][^.:!?\n]{1,60}:\s")),
+    ("lead", re.compile(r"[A-Z][^.:!?\n]{1,60}:(?:[ \t]+\S|\n[-*+ ])")),
 )
 _BULLET_LINE = re.compile(r"^[ \t]*[•◦▪●‣][ \t]*(?=\S)", re.MULTILINE)
 _LEAD_LINE = re.compile(r"^(?:\*\*)?[A-Z][^.:!?\n]{1,60}:", re.MULTILINE)
 _SPACE = re.compile(r"\s*")
+# How a paragraph begins that speaks of all parts, and what such a part is called.
+_CLOSING = re.compile(
+    r"(?:\*\*)?(?:in (?:conclusion|summary|short|general|the end)|overall|to (?:sum|conclude|summari[sz]e)|"
+    r"by (?:following|doing|using|taking|implementing|incorporating)|remember|these|this|with these|i hope|"
+    r"let me know|ultimately|all in all|as you can see|feel free|please|note that|keep in mind|if you|"
+    r"it['\u2019]?s (?:important|worth)|it is (?:important|worth)|there are|good luck|enjoy|conclusion)\b",
+    re.IGNORECASE,
+)
+_CLOSING_TITLE = re.compile(
+    r"(?:[-*+#\s]|\(?\d{1,3}[.):]|[IVX]{1,4}\.)*(?:conclusions?|(?:final )?(?:summary|thoughts|notes?)|"
+    r"in conclusion|in summary|overall|wrap[- ]?up|takeaways?|key takeaways?|recap|outlook|the end|ending)\b",
+    re.IGNORECASE,
+)
 _LISTS = ("numbered", "bulleted")
 _BREAKS = ("heading", "rule")  # nothing but headings goes on behind these
 
 
 def sibling_groups(text: str, nodes: Sequence[Node]) -> Iterator[tuple[Kind, list[Span]]]:
-    """All groups of two or more parts: kind and spans of the parts, [n_parts]."""
-    yield from _in_region(text, nodes)
+    """All groups of two or more parts: kind and spans of the parts, [n_parts].
+
+    A last part that is called a conclusion speaks of the others: it is left out.
+    """
+    for kind, spans in _in_region(text, nodes):
+        begin, end = spans[-1]
+        closing = _CLOSING_TITLE.match(text[begin:end]) is not None
+        if not closing or len(spans) > 2:
+            yield kind, spans[:-1] if closing else spans
 
 
 def _in_region(text: str, nodes: Sequence[Node]) -> Iterator[tuple[Kind, list[Span]]]:
@@ -119,7 +144,9 @@ def _numbered(
     yield "numbered", _spans(text, starts, last.end if n_followers else _last_item_end(text, nodes[end]))
 
 
-def _paragraphs(text: str, nodes: Sequence[Node], stretch: Sequence[int]) -> Iterator[tuple[Kind, list[Span]]]:
+def _paragraphs(
+    text: str, nodes: Sequence[Node], stretch: Sequence[int]
+) -> Iterator[tuple[Kind, list[Span]]]:
     """Paragraphs that begin alike, each with what stands below it."""
     kinds: dict[Kind, list[int]] = {}
     for i in stretch:
@@ -141,8 +168,8 @@ def _paragraphs(text: str, nodes: Sequence[Node], stretch: Sequence[int]) -> Ite
 def _n_followers(after: Sequence[Sequence[str]], rest: Sequence[str]) -> int:
     """How many of the blocks behind the last part belong to it.
 
-    after: kinds of the blocks behind each earlier part. A paragraph belongs to it where every earlier part has
-    one there; another block where any has one of that kind.
+    after: kinds of the blocks behind each earlier part. A paragraph belongs to it where every earlier part
+    has one there; another block where any has one of that kind.
     """
     ever = {kind for kinds in after for kind in kinds} - {"paragraph"}
     fewest = min(map(len, after), default=0)
@@ -177,7 +204,7 @@ def _lines(text: str, paragraph: Node) -> Iterator[tuple[Kind, list[Span]]]:
 def _cut(
     kind: Kind, text: str, nodes: Sequence[Node], members: Sequence[Sequence[int]]
 ) -> Iterator[tuple[Kind, list[Span]]]:
-    """Sections; the last one ends before a heading of a higher level, or leaves a closing paragraph behind."""
+    """Sections; the last one ends before a heading of a higher level, or before a closing paragraph."""
     starts = [section[0] for section in members]
     level = nodes[starts[0]].level
     end = starts[-1]
@@ -191,15 +218,6 @@ def _cut(
     while last > starts[-1] and nodes[last].kind == "rule":
         last -= 1
     yield kind, _spans(text, [nodes[i].begin for i in starts], nodes[last].end)
-
-
-_CLOSING = re.compile(
-    r"(?:\*\*)?(?:in (?:conclusion|summary|short|general|the end)|overall|to (?:sum|conclude|summari[sz]e)|by (?:following|"
-    r"doing|using|taking|implementing|incorporating)|remember|these|this|with these|i hope|let me know|ultimately|"
-    r"all in all|as you can see|feel free|please|note that|keep in mind|if you|it['’]?s (?:important|worth)|"  # noqa: RUF001
-    r"it is (?:important|worth)|there are|good luck|enjoy|conclusion)\b",
-    re.IGNORECASE,
-)
 
 
 def _closes(text: str, paragraph: Node) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 MAX_WORDS = 10
 _FIRST_WORDS = (5, 6, 7, 8, 9, 10)  # as few as make the titles of a block differ
-_MARK = re.compile(r"^(?:\s*(?:[-*+•◦▪]|\(?\d{1,3}[.):]|\(?[A-Za-z][.)]|#{1,6}|>)(?=[\s*_]))+\s*")  # noqa: RUF001
+_MARK = re.compile(r"^(?:\s*(?:[-*+•◦▪]|\(?\d{1,3}[.):]|\(?[A-Za-z][.)]|#{1,6}|>)(?=[\s*_]))+\s*")
 _BOLD = re.compile(r"^(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
 _COLON = re.compile(r":(?=\s|$|\*)")
 _DASH = re.compile(r"\s+[-–—]\s+")  # noqa: RUF001
@@ -61,6 +61,19 @@ def first_words(part: str, n_words: int) -> str:
     """The first words of a part, without markup."""
     text = clean(body_of(first_line(part)))
     return " ".join(text.split()[:n_words]).strip(_ENDS)
+
+
+def head_length(part: str, title: str) -> int:
+    """Where a part's own writing of its title ends, with the marks behind it, in code points."""
+    at = 0
+    for word in title.split():
+        found = part.find(word, at)
+        if found < 0:
+            return 0
+        at = found + len(word)
+    while at < len(part) and part[at] in "*_:.)\"'`|,-–— \t":  # noqa: RUF001
+        at += 1
+    return at
 
 
 def body_of(line: str) -> str:

@@ -1,0 +1,323 @@
+"""`aspd data`: from ordinary answers to training data with parallel structure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from aspd_local.cli.asking import EXIT_INTERRUPTED
+from aspd_local.cli.data_views import report, show
+from aspd_local.cli.flags import MeasuringFlags, spread
+from aspd_local.cli.models import errors_in_one_line
+from aspd_local.cli.working import working
+from aspd_local.sources import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from aspd_local.data.build import Summary
+    from aspd_local.data.checkpoint import Target
+    from aspd_local.data.config import Config, Thresholds
+    from aspd_local.data.judge import EndpointJudge
+    from aspd_local.model import Model
+    from aspd_local.typing import EngineSettings
+
+app = typer.Typer(
+    name="data",
+    help="Make training data with parallel structure from ordinary answers, and look at it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command("report")(report)
+app.command("show")(show)
+
+_SCORER = "Likelihood test"
+_JUDGE = "Judge"
+_ROWS = 256  # of logits in a step: scoring needs those of every token
+_ROOM = 4  # cells for each token that may be scored: branches lie side by side
+_LANES = 8  # of one engine that generates; narrower steps cost less a token, wider ones more memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkFlags(MeasuringFlags):
+    """What every long run has."""
+
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The file to write.")]
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same bytes.")] = 0
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace FILE, and a part of it begun with other settings.")
+    ] = False
+
+    def target(self) -> Target:
+        """As build() and generate() take it."""
+        from aspd_local.data.checkpoint import Target
+
+        return Target(path=self.out, force=self.force)
+
+    def settings(self) -> EngineSettings:
+        """As keyword arguments of Model."""
+        return {"n_threads": self.threads, "n_threads_batch": self.threads}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildFlags(WorkFlags):
+    """What becomes a block."""
+
+    min_branches: Annotated[int, typer.Option("--min-branches", help="Of a block.", min=2)] = 3
+    max_branches: Annotated[int, typer.Option("--max-branches", help="Of a block.", min=2)] = 16
+    min_words: Annotated[int, typer.Option("--min-words", help="Of each branch.", min=1)] = 10
+    valid: Annotated[float, typer.Option("--valid", help="Share of the prompts.", min=0, max=1)] = 0.05
+    test: Annotated[float, typer.Option("--test", help="Share of the prompts.", min=0, max=1)] = 0.05
+    workers: Annotated[int, typer.Option("--workers", help="Processes for what needs no model.", min=1)] = 1
+    limit: Annotated[int | None, typer.Option("--limit", help="Only so many lines.", min=1)] = None
+    model: Annotated[
+        str,
+        typer.Option(
+            "--model", "-m", metavar="NAME|PATH", help="The model that scores.", rich_help_panel=_SCORER
+        ),
+    ] = DEFAULT_MODEL
+    score: Annotated[
+        bool,
+        typer.Option(
+            "--score/--no-score", help="Ask the model whether parts depend.", rich_help_panel=_SCORER
+        ),
+    ] = True
+    max_gain: Annotated[
+        float | None,
+        typer.Option(
+            "--max-gain", help="Threshold.", rich_help_panel=_SCORER, show_default="fitted for the model"
+        ),
+    ] = None
+    max_join: Annotated[
+        float | None,
+        typer.Option(
+            "--max-join", help="Threshold.", rich_help_panel=_SCORER, show_default="fitted for the model"
+        ),
+    ] = None
+    judge: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--judge",
+            metavar="URL MODEL",
+            help="An OpenAI-compatible endpoint that votes; its key is taken from ASPD_JUDGE_API_KEY.",
+            rich_help_panel=_JUDGE,
+        ),
+    ] = None
+    judge_votes: Annotated[
+        int,
+        typer.Option(
+            "--judge-votes", help="For each question; all must agree.", min=1, rich_help_panel=_JUDGE
+        ),
+    ] = 3
+    judge_rate: Annotated[
+        float,
+        typer.Option("--judge-rate", help="Requests a minute; 0: no limit.", min=0, rich_help_panel=_JUDGE),
+    ] = 0
+    judge_cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--judge-cache",
+            metavar="FILE",
+            help="Where replies are kept.",
+            rich_help_panel=_JUDGE,
+            show_default="FILE.judge beside the output",
+        ),
+    ] = None
+
+    def config(self) -> Config:
+        """As build() takes it. Raises ValueError."""
+        from aspd_local.data.config import Config
+
+        return Config(
+            min_branches=self.min_branches,
+            max_branches=self.max_branches,
+            min_words=self.min_words,
+            scorer=self.model if self.score else None,
+            thresholds=self._thresholds() if self.score else None,
+            judge=None if self.judge is None else " ".join(self.judge),
+            judge_votes=self.judge_votes,
+            valid=self.valid,
+            test=self.test,
+            seed=self.seed,
+        )
+
+    def _thresholds(self) -> Thresholds:
+        from dataclasses import replace
+
+        from aspd_local.data.thresholds import fitted, strictest
+
+        found = fitted(self.model)
+        if found is None:
+            found = strictest()
+            if self.max_gain is None:
+                typer.echo(
+                    f"aspd: warning: no thresholds were fitted for {self.model}; see docs/data.md", err=True
+                )
+        if self.max_gain is not None:
+            found = replace(found, gain=self.max_gain)
+        return found if self.max_join is None else replace(found, join=self.max_join)
+
+
+@app.command()
+@spread
+def build(
+    answers: Annotated[
+        Path,
+        typer.Argument(
+            metavar="ANSWERS.jsonl", help="Prompts with their answers.", exists=True, dir_okay=False
+        ),
+    ],
+    flags: BuildFlags,
+) -> None:
+    """Find the parallel structure of ordinary answers, test it, and write one example for each.
+
+    Run it again after it was stopped: it goes on from there.
+    """
+    from aspd_local.data import build as verb
+    from aspd_local.data.scoring import ModelScorer
+
+    with _one_line(flags.out), ExitStack() as stack:
+        config = flags.config()
+        judge = _judge(flags, stack)
+        scorer = None
+        if flags.score:
+            settings: EngineSettings = {
+                **flags.settings(),
+                "n_ctx": _ROOM * config.max_tokens,
+                "n_outputs_max": _ROWS,
+                "n_requests": 1,
+                "n_retained": 0,
+            }
+            model = stack.enter_context(_open(flags.model, flags, settings))
+            scorer = ModelScorer(model)
+        with working() as tell:
+            summary = verb.build(
+                answers,
+                flags.target(),
+                config,
+                tests=verb.Tests(scorer=scorer, judge=judge),
+                how=verb.How(workers=flags.workers, limit=flags.limit, progress=tell),
+            )
+    _print_summary(summary, flags.out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateFlags(WorkFlags):
+    """How answers are written."""
+
+    model: Annotated[
+        str, typer.Option("--model", "-m", metavar="NAME|PATH", help="The model that answers.")
+    ] = DEFAULT_MODEL
+    max_tokens: Annotated[int, typer.Option("--max-tokens", help="Of each answer.", min=1)] = 512
+    temperature: Annotated[float, typer.Option("--temperature", help="0 takes the most likely token.")] = 0.7
+    top_p: Annotated[float, typer.Option("--top-p", help="1: off.")] = 0.9
+    parallel: Annotated[int, typer.Option("--parallel", help="Answers under way at once.", min=1)] = _LANES
+    group: Annotated[int, typer.Option("--group", help="Answers that are written together.", min=1)] = 32
+
+
+@app.command()
+@spread
+def generate(
+    prompts: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PROMPTS", help="JSON lines with `prompt`, or plain lines.", exists=True, dir_okay=False
+        ),
+    ],
+    flags: GenerateFlags,
+) -> None:
+    """Let a local model answer each different prompt once, serially, many at a time.
+
+    Run it again after it was stopped: it goes on from there.
+    """
+    from aspd_local.data import generate as verb
+
+    with _one_line(flags.out):
+        how = verb.Settings(
+            model=flags.model,
+            max_tokens=flags.max_tokens,
+            temperature=flags.temperature,
+            top_p=flags.top_p,
+            seed=flags.seed,
+            group=flags.group,
+        )
+        settings: EngineSettings = {
+            **flags.settings(),
+            "n_requests": flags.parallel,
+            "n_lanes": flags.parallel,
+        }
+        settings |= {"n_ctx": flags.parallel * (flags.max_tokens + 1024), "n_retained": 0}
+        with _open(flags.model, flags, settings) as model, working() as tell:
+
+            def told(done: int, total: int) -> None:
+                tell("answering", done, total)
+
+            tally = verb.generate(prompts, flags.target(), model, how, progress=told)
+    typer.echo(
+        f"{flags.out}: {tally.n_answers} answers ({tally.duplicates} repeated prompts, {tally.bad} bad "
+        f"lines, {tally.too_long} too long)"
+    )
+
+
+# --- what they share ------------------------------------------------------------------------------
+
+
+@contextmanager
+def _one_line(out: Path) -> Iterator[None]:
+    """Errors in one line; Ctrl-C says how to go on."""
+    try:
+        with errors_in_one_line():
+            yield
+    except KeyboardInterrupt:
+        typer.echo("aspd: interrupted; the same command goes on from here", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    except OSError as error:
+        typer.echo(f"aspd: {error.filename or out}: {error.strerror or error}", err=True)
+        raise typer.Exit(1) from error
+
+
+@contextmanager
+def _open(name: str, flags: WorkFlags, settings: EngineSettings) -> Iterator[Model]:
+    from aspd_local.cli import progress
+    from aspd_local.cli.flags import ModelFlags
+
+    model_flags = ModelFlags(
+        model=name, threads=flags.threads, gpu_layers=flags.gpu_layers, verbose=flags.verbose
+    )
+    with progress.open_model(model_flags, settings) as model:
+        yield model
+
+
+def _judge(flags: BuildFlags, stack: ExitStack) -> EndpointJudge | None:
+    if flags.judge is None:
+        return None
+    from aspd_local.data.endpoint import Endpoint, Settings
+    from aspd_local.data.judge import EndpointJudge
+
+    url, model = flags.judge
+    settings = Settings(
+        url=url, model=model, api_key=os.environ.get("ASPD_JUDGE_API_KEY", ""), per_minute=flags.judge_rate
+    )
+    cache = flags.judge_cache or flags.out.with_name(f"{flags.out.name}.judge")
+    endpoint = stack.enter_context(Endpoint(settings, cache))
+    return EndpointJudge(ask=endpoint.ask, n_votes=flags.judge_votes)
+
+
+def _print_summary(summary: Summary, out: Path) -> None:
+    for number, reason in summary.shown:
+        typer.echo(f"aspd: line {number}: {reason}", err=True)
+    if n_bad := sum(summary.bad.values()):
+        reasons = ", ".join(f"{count} {reason}" for reason, count in summary.bad.most_common())
+        typer.echo(f"aspd: {n_bad} bad lines: {reasons}", err=True)
+    if summary.resumed:
+        typer.echo(f"aspd: {summary.resumed} examples were there already", err=True)
+    fresh = summary.n_examples - summary.resumed
+    typer.echo(
+        f"{out}: {summary.n_examples} examples; of the {fresh} of this run, {summary.n_parallel} have blocks"
+    )
+    for (stage, reason), count in summary.rejected.most_common():
+        typer.echo(f"{count:8} {stage}: {reason}")
