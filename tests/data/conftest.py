@@ -42,7 +42,9 @@ class FakeScorer:
             for i, nats in enumerate(told)
         )
         tail = min(tail_tokens, 3)
-        return BlockScores(branches=branches, tail_serial=(1.0,) * tail, tail_joined=(1.0,) * tail, n_tokens=1)
+        return BlockScores(
+            branches=branches, tail_serial=(1.0,) * tail, tail_joined=(1.0,) * tail, n_tokens=1
+        )
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ def tiny_scorer(tiny_llama: TinyModel) -> Iterator[ModelScorer]:
 def write(tmp_path: Path) -> Callable[..., Path]:
     """Writes objects as lines of a file."""
 
-    def write(*rows: object, name: str = "answers.jsonl") -> Path:
+    def write(*rows: object, name: str = "input.jsonl") -> Path:
         path = tmp_path / name
         lines = [row if isinstance(row, bytes) else json.dumps(row).encode() for row in rows]
         path.write_bytes(b"".join(line + b"\n" for line in lines))

@@ -37,17 +37,24 @@ def test_numbered_list_between_texts() -> None:
 @pytest.mark.parametrize("mark", ["-", "*", "+", "•", "1)", "1."])
 def test_every_mark_of_a_list(mark: str) -> None:
     marks = [mark.replace("1", str(i)) for i in (1, 2, 3)]
-    answer = "\n".join(f"{each} {word} {LONG}" for each, word in zip(marks, ("Red", "Green", "Blue"), strict=True))
+    answer = "\n".join(
+        f"{each} {word} {LONG}" for each, word in zip(marks, ("Red", "Green", "Blue"), strict=True)
+    )
     assert len(only(answer).spans) == 3
 
 
 def test_nested_content_stays_inside_its_item() -> None:
-    items = [f"{i}. **{t}**\n   - {LONG}\n   - {LONG}\n\n   ```\n   - code\n   ```\n" for i, t in enumerate("ABC", 1)]
+    items = [
+        f"{i}. **{t}**\n   - {LONG}\n   - {LONG}\n\n   ```\n   - code\n   ```\n"
+        for i, t in enumerate("ABC", 1)
+    ]
     assert only("".join(items)).texts("".join(items)) == items
 
 
 def test_unindented_bullets_stay_with_the_number_above_them() -> None:
-    items = [f"{i}. **{t}**\n- {LONG} one\n- {LONG} two\n\n" for i, t in enumerate(("North", "South", "West"), 1)]
+    items = [
+        f"{i}. **{t}**\n- {LONG} one\n- {LONG} two\n\n" for i, t in enumerate(("North", "South", "West"), 1)
+    ]
     answer = "".join(items) + "In all of them it rains."
     (run,) = [run for run in runs(answer) if run.kind == "numbered"]
     assert run.texts(answer) == items
@@ -108,7 +115,9 @@ def test_paragraphs_with_lead_ins(kind: str, leads: tuple[str, ...]) -> None:
 
 
 def test_answers_stay_with_their_questions() -> None:
-    parts = [f"**Q{i}: What is {t}?**\n\nA: It is {LONG}.\n\n" for i, t in enumerate(("red", "green", "blue"))]
+    parts = [
+        f"**Q{i}: What is {t}?**\n\nA: It is {LONG}.\n\n" for i, t in enumerate(("red", "green", "blue"))
+    ]
     answer = "".join(parts).rstrip()
     assert [text.strip() for text in only(answer).texts(answer)] == [part.strip() for part in parts]
 

@@ -79,8 +79,7 @@ def test_sharegpt_speakers_become_roles() -> None:
         (b'{"messages": [{"role": "user", "content": [{"type": "image"}]}]}', "a turn that is not only text"),
         (b'{"messages": [{"role": "user", "content": "a"}]}', "no answer"),
         (b'{"messages": [{"role": "assistant", "content": "a"}]}', "no prompt"),
-        (b'{"messages": [{"role": "wizard", "content": "a"}, {"role": "user", "content": "b"}], "answer": "c"}',
-         "an unknown role"),
+        (b'{"messages": [{"role": "wizard", "content": "a"}, {"role": "user", "content": "b"}], "answer": "c"}', "an unknown role"),  # noqa: E501
         (b'{"conversations": [{"from": "wizard", "value": "a"}]}', "an unknown role"),
         (b'{"conversations": [{"from": "human"}]}', "a turn without text"),
     ],

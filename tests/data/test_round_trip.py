@@ -13,12 +13,28 @@ from aspd_local.data.stages import finish, prepare
 LOOSE = Config(min_branches=2, min_words=1, max_longest=1000, lexical=False)
 
 # Pieces of Markdown, sound and broken, and characters that are easily lost on the way.
-_PIECES = st.sampled_from(
-    ["1. ", "2. ", "3) ", "- ", "* ", "• ", "# ", "## ", "> ", "```", "~~~", "$$", "\\[", "\\]", "**", "**B**: ",
-     "| a | b |", "|---|---|", "\n", "\n\n", "\r\n", "\r", "   ", "\t", "word ", "Title: ", "First, ", "Second, ",
-     "Q1: ", "\x00", "\u2028", "\u2029", "\x0b", "\x0c", "\x85", "\ufeff", "\u00a0", "é", "e\u0301", "😀", "\\", "<div>",
-     "---", "===", "[a]: b", "&amp;", "`c`", "\x1b[0m", "\u200b", "Conclusion"]
-)  # fmt: skip
+_MARKUP = (
+    "1. |2. |3) |- |* |• |# |## |> |```|~~~|$$|\\[|\\]|**|**B**: |Q1: |<div>|---|===|[a]: b|&amp;|`c`|\\"
+)
+_ROWS = ["| a | b |", "|---|---|", "First, ", "Second, ", "Title: ", "word ", "Conclusion"]
+_SPACE = [
+    "\n",
+    "\n\n",
+    "\r\n",
+    "\r",
+    "   ",
+    "\t",
+    "\x00",
+    "\u2028",
+    "\u2029",
+    "\x0b",
+    "\x0c",
+    "\x85",
+    "\ufeff",
+    "\u00a0",
+]
+_LETTERS = ["é", "e\u0301", "😀", "\x1b[0m", "\u200b"]
+_PIECES = st.sampled_from([*_MARKUP.split("|"), *_ROWS, *_SPACE, *_LETTERS])
 _ANSWERS = st.lists(_PIECES | st.text(max_size=4), min_size=1, max_size=60).map("".join)
 _LISTS = st.lists(
     st.tuples(st.sampled_from(["1. ", "2. ", "- ", "## ", "**x** ", "Q: "]), _ANSWERS), min_size=2, max_size=6
@@ -33,24 +49,24 @@ def is_text(answer: str) -> bool:
     return bool(answer.strip())
 
 
-@settings(max_examples=400)
+@settings(max_examples=300)
 @given(_ANSWERS | _LISTS)
 def test_every_run_of_every_answer_gives_the_answer(answer: str) -> None:
     for run in extract(answer, LOOSE)[0]:
         segments = structure(answer, [run])
-        assert plain_text(segments).encode("utf-8", "surrogatepass") == answer.encode("utf-8", "surrogatepass")
+        assert plain_text(segments).encode("utf-8", "surrogatepass") == answer.encode(
+            "utf-8", "surrogatepass"
+        )
         assert any(isinstance(segment, BlockText) for segment in segments)
         assert all(begin < end for begin, end in run.spans)
         assert len(set(run.titles)) == len(run.titles)
         assert all(0 < len(title.split()) <= 10 and "\n" not in title for title in run.titles)
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given((_ANSWERS | _LISTS).filter(is_text))
 def test_whole_pipeline_and_its_line_give_the_answer(answer: str) -> None:
-    example = Example(
-        number=1, prompt="p", messages=({"role": "user", "content": "p"},), answer=answer
-    )
+    example = Example(number=1, prompt="p", messages=({"role": "user", "content": "p"},), answer=answer)
     record = finish(prepare(example, LOOSE), LOOSE)
     line = to_line(record)
     assert line.count(b"\n") == 1

@@ -199,7 +199,7 @@ def build(
                 answers,
                 flags.target(),
                 config,
-                tests=verb.Tests(scorer=scorer, judge=judge),
+                models=verb.Models(scorer=scorer, judge=judge),
                 how=verb.How(workers=flags.workers, limit=flags.limit, progress=tell),
             )
     _print_summary(summary, flags.out)

@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeAlias
 
-from aspd_local.data.checkpoint import Checkpoint, Target, digest
+from aspd_local.data.checkpoint import Checkpoint, Target, check_apart, digest
 from aspd_local.data.config import Config
 from aspd_local.data.example import BadLine
 from aspd_local.data.foreign import Stranger, draw, stranger
@@ -62,7 +62,7 @@ class Summary:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tests:
+class Models:
     """What the configuration names: the scorer of the likelihood test, and the judge."""
 
     scorer: Scorer | None = None
@@ -98,7 +98,7 @@ def build(
     target: Target,
     config: Config,
     *,
-    tests: Tests = Tests(),
+    models: Models = Models(),
     how: How = How(),
 ) -> Summary:
     """Writes an example for each answer, in their order; goes on where an earlier run was stopped.
@@ -108,9 +108,10 @@ def build(
         DataError: no line of the input holds an example; another process writes the target.
         OSError: a file cannot be read or written.
     """
+    check_apart(answers, target)
     facts = {"input": digest(answers), "limit": how.limit, "config": config.to_dict()}
     with Checkpoint(target, facts) as file:
-        pool = draw_pool(answers, config, how) if tests.scorer else ()
+        pool = draw_pool(answers, config, how) if models.scorer else ()
         summary = Summary()
         with closing(_prepared(answers, config, how, "building")) as examples:
             for prepared in examples:
@@ -120,7 +121,7 @@ def build(
                     summary.resumed += 1
                     summary.n_examples += 1
                 else:
-                    record = finish(prepared, config, scorer=tests.scorer, pool=pool, judge=tests.judge)
+                    record = finish(prepared, config, scorer=models.scorer, pool=pool, judge=models.judge)
                     file.write(to_line(record))
                     summary.add(record)
         if not summary.n_examples:

@@ -114,6 +114,12 @@ class Checkpoint:
         Path(self._lock.lock_file).unlink(missing_ok=True)
 
 
+def check_apart(source: Path, target: Target) -> None:
+    """Raises ValueError where the file to write is the one that is read."""
+    if target.path.exists() and target.path.samefile(source):
+        raise ValueError(f"{target.path} is the input")
+
+
 def whole_lines(path: Path) -> tuple[int, int]:
     """How many lines end with a line feed, and where the last of them ends, bytes."""
     n_lines = end = at = 0

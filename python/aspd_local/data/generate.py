@@ -6,7 +6,6 @@ a run that was killed goes on at a group and ends with the same bytes.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,10 +16,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aspd_local import chat
 from aspd_local.chat import Message
-from aspd_local.data.checkpoint import Checkpoint, Target, digest
+from aspd_local.data.checkpoint import Checkpoint, Target, check_apart, digest
 from aspd_local.errors import ContextFullError, DataError
+from aspd_local.events import Done
 
 if TYPE_CHECKING:
+    from aspd_local.events import Event
     from aspd_local.model import Model
     from aspd_local.results import Answer
 
@@ -86,6 +87,7 @@ def generate(
         OSError: a file cannot be read or written.
         DecodeError: llama.cpp could not compute a step.
     """
+    check_apart(prompts, target)
     facts = {"input": digest(prompts), "settings": asdict(settings)}
     total = prompts.stat().st_size
     tally = Tally()
@@ -163,7 +165,7 @@ def _key(messages: Sequence[Message]) -> bytes:
 def _answers(model: Model, group: Sequence[Question], settings: Settings, tally: Tally) -> list[bytes]:
     """One line for each prompt of a group, in their order."""
     model.reset()
-    found = asyncio.run(_ask_all(model, group, settings))
+    found = _ask_all(model, group, settings)
     lines = []
     for question, answer in zip(group, found, strict=True):
         fields = dict(question.fields)
@@ -178,21 +180,39 @@ def _answers(model: Model, group: Sequence[Question], settings: Settings, tally:
     return lines
 
 
-async def _ask_all(model: Model, group: Sequence[Question], settings: Settings) -> list[Answer | None]:
-    return await asyncio.gather(*(_ask(model, question, settings) for question in group))
+def _ask_all(model: Model, group: Sequence[Question], settings: Settings) -> list[Answer | None]:
+    """Answers in the order of the prompts; None for one that does not fit the context.
+
+    A stream is submitted when its first event is asked for; from then on every step serves it.
+    """
+    streams = [_stream(model, question, settings) for question in group]
+    firsts = [_first(stream) for stream in streams]
+    return [
+        None if first is None else _last(first, stream) for first, stream in zip(firsts, streams, strict=True)
+    ]
 
 
-async def _ask(model: Model, question: Question, settings: Settings) -> Answer | None:
-    """None for a prompt that does not fit the context."""
+def _stream(model: Model, question: Question, settings: Settings) -> Iterator[Event]:
     digested = sha256(b"%d\0" % settings.seed + _key(question.messages)).digest()
+    return model.stream(
+        list(question.messages),
+        parallel="off",
+        max_tokens=settings.max_tokens,
+        temperature=settings.temperature,
+        top_p=settings.top_p,
+        seed=int.from_bytes(digested[:8], "big"),
+    )
+
+
+def _first(stream: Iterator[Event]) -> Event | None:
     try:
-        return await model.achat(
-            list(question.messages),
-            parallel="off",
-            max_tokens=settings.max_tokens,
-            temperature=settings.temperature,
-            top_p=settings.top_p,
-            seed=int.from_bytes(digested[:8], "big"),
-        )
+        return next(stream)
     except ContextFullError:
         return None
+
+
+def _last(first: Event, rest: Iterator[Event]) -> Answer:
+    for event in (first, *rest):
+        if isinstance(event, Done):
+            return event.result
+    raise AssertionError("an answer ends with Done")

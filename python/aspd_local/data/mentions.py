@@ -58,8 +58,9 @@ def names(text: str) -> frozenset[str]:
 def numbers(text: str) -> frozenset[str]:
     """Numbers in digits, as they are written without commas; round ones and years left out."""
     plain = _CODE.sub(" ", _LIST_MARK.sub(" ", text))
-    values = {match[1].rstrip(",").replace(",", "") for match in _NUMBER.finditer(plain)}
-    return frozenset(value for value in values if value not in _ROUND and not _is_year(value))
+    written = {match[1].rstrip(",") for match in _NUMBER.finditer(plain)}
+    values = {value.replace(",", "") for value in written if not _is_year(value)}
+    return frozenset(values - _ROUND)
 
 
 def clean_lines(text: str) -> str:

@@ -39,18 +39,20 @@ BACK = _any(
     "what (?:you|we) (?:just|already)",
     "(?:repeat|reverse) (?:the|this|these)",
     "all (?:of )?(?:the |these )?above",
-    "(?:once|after|when|now that|because|since) (?:that|this|it|they|he|she|these|those|you have|you've|"
-    r"we have|everything|all)\b[^.]{0,30}\b(?:is|are|was|were|has|have|had|done|ready|finished|completed?)",
+    "(?:once|after|when|now that) (?:you|we)(?:'ve| have|'re done| are done)",
+    "(?:once|after|when|now that|because|since) (?:that|this|it|they|he|she|these|those|everything|all)"
+    r"\b[^.]{0,30}\b(?:is|are|was|were|has|have|had|done|ready|finished|completed?)",
 )
 
 # At the start of parts 2 ... n, behind their marks.
 CONTINUES = _any(
-    "then|next|after|afterwards?|once|now|finally|last(?:ly)?|similarly|likewise|also|additionally|furthermore",
-    "moreover|besides|however|therefore|thus|hence|consequently|as a result|in contrast|on the other hand",
-    "conversely|instead|alternatively|otherwise|meanwhile|later|subsequently|by contrast|in addition|another",
-    "other|again|so|and|but|or|for this reason|from (?:there|this|that|here)|with (?:that|this|these|those|it)",
-    "at that|by then|continue|repeat|when (?:done|finished|ready)|both|even so|still|yet|because of (?:this|that)",
-    "adding|subtracting|combining|given that|using (?:that|this|these|those)",
+    "then|next|after|afterwards?|once|now|finally|last(?:ly)?|similarly|likewise|also|additionally",
+    "furthermore|moreover|besides|however|therefore|thus|hence|consequently|as a result|in contrast",
+    "on the other hand|conversely|instead|alternatively|otherwise|meanwhile|later|subsequently|by contrast",
+    "in addition|another|other|again|so|and|but|or|for this reason|from (?:there|this|that|here)",
+    "with (?:this|that|it|these|those)|at that|by then|continue|repeat|when (?:done|finished|ready)|both",
+    "even so|still|yet|because of (?:this|that)|adding|subtracting|combining|given that",
+    "using (?:that|this|these|those)",
 )
 # Of these, what an enumeration of paragraphs may begin with.
 ENUMERATES = _any("another|next|finally|last(?:ly)?|also|other")

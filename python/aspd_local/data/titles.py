@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 MAX_WORDS = 10
 _FIRST_WORDS = (5, 6, 7, 8, 9, 10)  # as few as make the titles of a block differ
-_MARK = re.compile(r"^(?:\s*(?:[-*+•◦▪]|\(?\d{1,3}[.):]|\(?[A-Za-z][.)]|#{1,6}|>)(?=[\s*_]))+\s*")
+_MARK = re.compile(r"^(?:\s*(?:[-*+•◦▪]|\(?\d{1,3}[.):]|\(?[A-Za-z][.)]|#{1,6}|>)(?=\s))+\s*")
 _BOLD = re.compile(r"^(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
 _COLON = re.compile(r":(?=\s|$|\*)")
 _DASH = re.compile(r"\s+[-–—]\s+")  # noqa: RUF001
