@@ -11,13 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fake_scorer import FakeScorer
 
 from aspd_local import DataError
 from aspd_local.data import Config, Thresholds, plain_text
 from aspd_local.data.build import How, Models, build
 from aspd_local.data.checkpoint import Target
 from aspd_local.data.record import Record, from_line
-from conftest import FakeScorer
 
 WORDS = "has a text of its own that is long enough for a part"
 CONFIG = Config()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from recorded_endpoint import RecordedEndpoint, completion
+from recorded_endpoint import RecordedEndpoint, Reply, completion
 
 from aspd_local.data import Config, read_line
 from aspd_local.data.build import Models, build
@@ -112,7 +112,7 @@ def test_build_with_a_recorded_endpoint_asks_once_and_goes_on(
     answers = write(*({"prompt": f"Q{i}?", "answer": ANSWER.replace("Aa", f"Aa{i}")} for i in range(3)))
     config = Config(judge="recorded")
 
-    def answer(body: dict[str, object], _: int) -> tuple[int, dict[str, str], bytes]:
+    def answer(body: dict[str, object], _: int) -> Reply:
         return completion(NO if "Q1?" in str(body["messages"]) else YES)
 
     outs = [tmp_path / "first", tmp_path / "second"]

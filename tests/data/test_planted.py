@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 import planted as generator
+from fake_scorer import PLANTED
 
 from aspd_local.data import Config, Example, extract, read_line
 from aspd_local.data.lexical import find_references
-from conftest import PLANTED
 
 
 def test_committed_cases_are_those_of_the_generator(planted: list[dict[str, str]]) -> None:

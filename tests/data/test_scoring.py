@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from aspd_local import Model, _core
+from aspd_local.data.conditions import Texts
 from aspd_local.data.example import Example, Run
 from aspd_local.data.foreign import BUILT_IN
-from aspd_local.data.scoring import ModelScorer, Texts
+from aspd_local.data.scoring import ModelScorer
 from aspd_local.layout import Block, Trunk, lay_out
 from tiny.files import TinyModel
 

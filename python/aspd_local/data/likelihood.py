@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, fsum
 
+from aspd_local.data.conditions import Nats
 from aspd_local.data.config import Thresholds
 from aspd_local.data.example import Rejection
-from aspd_local.data.scoring import BlockScores, BranchScores, Nats
+from aspd_local.data.scoring import BlockScores, BranchScores
 
 STAGE = "likelihood"
 # Of a branch's tokens the tenth counts that siblings help most, at least two: what is taken over from a

@@ -7,12 +7,13 @@ where they differ.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Protocol
+from itertools import accumulate
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from aspd_local import chat
+from aspd_local.data.conditions import Conditions, Nats, Texts, Tree, cut
 from aspd_local.data.example import Example, Run
 from aspd_local.data.titles import head_length
 from aspd_local.layout import Block, JoinRule, Segment, Trunk, lay_out
@@ -20,8 +21,8 @@ from aspd_local.layout import Block, JoinRule, Segment, Trunk, lay_out
 if TYPE_CHECKING:
     from aspd_local.model import Model
 
-Nats = tuple[float, ...]
 _SPARE = 64  # cells that are left free
+_ScoreTree: TypeAlias = Callable[[list[list[int]], list[int]], list[list[float]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,24 +74,6 @@ class Scorer(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class Texts:
-    """Token ids of a block and what is around it.
-
-    Attributes:
-        prefix: [n_prefix], prompt and answer up to the block.
-        branches: [n_branches][n_tokens]. foreign: the same lengths but the last branch's.
-        tail: [n_tail], the beginning of what follows.
-        n_heads: [n_branches], tokens by which a branch repeats its title.
-    """
-
-    prefix: Sequence[int]
-    branches: Sequence[Sequence[int]]
-    foreign: Sequence[Sequence[int]]
-    tail: Sequence[int]
-    n_heads: Sequence[int]
-
-
 class ModelScorer:
     """Scores with a model of this machine.
 
@@ -106,6 +89,7 @@ class ModelScorer:
 
         self._core = model.core
         self._engine = model.engine
+        self._score_tree: _ScoreTree | None = getattr(model.engine, "score_tree", None)
         self._template = chat.compile_template(model.core) if model.core.chat_template else None
         self._rule: JoinRule = "sum" if _core.has_position_gaps() else "longest"
 
@@ -146,66 +130,64 @@ class ModelScorer:
 
     def score_texts(self, texts: Texts) -> BlockScores:
         """Scores token ids. Raises: as Engine.score."""
-        joined = self._joined(texts)
-        chained = self._chained(texts)
-        n_branches = len(texts.branches)
-        alone, tail_joined = joined[:n_branches], joined[n_branches]
-        true, tail_serial, foreign = chained[:n_branches], chained[n_branches], chained[n_branches + 1 :]
-        decoded = 2 * len(texts.prefix) + 2 * sum(map(len, texts.branches)) + 2 * len(texts.tail)
+        joined = self._joined(texts) if texts.tail else None
+        conditions = Conditions.of(texts, alone=joined is None)
+        found = self._scored_tree(conditions.tree)
+        true = cut(found[conditions.serial], [*map(len, texts.branches), len(texts.tail)])
+        alone = [true[0], *(found[node] for node in conditions.alone)] if joined is None else joined[:-1]
+        foreign = [(), *(found[node] for node in conditions.foreign)]
+        n_joined = 0 if joined is None else len(texts.prefix) + sum(map(len, joined))
         return BlockScores(
             branches=tuple(
                 BranchScores(alone=a, true=t, foreign=f, n_head=n_head)
-                for a, t, f, n_head in zip(alone, true, [(), *foreign], texts.n_heads, strict=True)
+                for a, t, f, n_head in zip(alone, true[:-1], foreign, texts.n_heads, strict=True)
             ),
-            tail_serial=tail_serial[1:],
-            tail_joined=tail_joined[1:],
-            n_tokens=decoded + self._n_foreign(texts),
+            tail_serial=true[-1][1:],
+            tail_joined=() if joined is None else joined[-1][1:],
+            n_tokens=n_joined + conditions.tree.n_tokens,
         )
 
-    # --- conditions ------------------------------------------------------------------------------------
+    # --- the engine ------------------------------------------------------------------------------------
 
     def _joined(self, texts: Texts) -> list[Nats]:
         """Each branch alone, then the tail behind their join: [n_branches + 1]."""
         segments: list[Segment] = [Trunk(texts.prefix), Block(texts.branches), Trunk(texts.tail)]
         scores = self._scored(segments)[len(texts.prefix) :]
-        return _cut(scores, [*map(len, texts.branches), len(texts.tail)])
+        return cut(scores, [*map(len, texts.branches), len(texts.tail)])
 
-    def _chained(self, texts: Texts) -> list[Nats]:
-        """The branches and the tail in reading order, then branches 2 ... n after foreign siblings:
-        [n_branches + 1 + n_branches - 1].
+    def _scored_tree(self, tree: Tree) -> list[Nats]:
+        """Negative log-likelihoods of every node, [n_nodes]."""
+        if self._score_tree is not None:
+            scores = self._score_tree(tree.nodes, tree.parents)
+            return [tuple(-score for score in node) for node in scores]
+        return self._scored_side_by_side(tree)
+
+    def _scored_side_by_side(self, tree: Tree) -> list[Nats]:
+        """The same for a core that forks at one place only: every path to a leaf is a branch behind the
+        root, so inner nodes are decoded again for every leaf below them.
         """
-        serial = [token for branch in texts.branches for token in branch] + list(texts.tail)
-        paths = [serial]
-        for i, branch in enumerate(texts.branches[1:], 1):
-            paths.append([token for piece in texts.foreign[:i] for token in piece] + list(branch))
-        scores = [
-            nats
-            for group in self._groups(len(texts.prefix), paths)
-            for nats in self._paths(texts.prefix, group)
-        ]
-        cuts = _cut(scores[0], [*map(len, texts.branches), len(texts.tail)])
-        own = zip(scores[1:], texts.branches[1:], strict=True)
-        return [*cuts, *(path[len(path) - len(branch) :] for path, branch in own)]
+        found: list[Nats] = [()] * len(tree.nodes)
+        prefix = tree.nodes[0]
+        leaves = sorted(set(range(1, len(tree.nodes))) - set(tree.parents))
+        paths = [tree.path(leaf)[len(prefix) :] for leaf in leaves]
+        for group in self._groups(len(prefix), paths):
+            block = Block([paths[i] for i in group])
+            scores = self._scored([Trunk(prefix), block])[len(prefix) :]
+            for i, nats in zip(group, cut(scores, [len(paths[i]) for i in group]), strict=True):
+                found[leaves[i]] = nats[len(nats) - len(tree.nodes[leaves[i]]) :]
+        return found
 
-    def _paths(self, prefix: Sequence[int], paths: Sequence[Sequence[int]]) -> list[Nats]:
-        """Texts behind one prefix that do not see each other, [n_paths]."""
-        return _cut(self._scored([Trunk(prefix), Block(paths)])[len(prefix) :], list(map(len, paths)))
-
-    def _groups(self, n_prefix: int, paths: Sequence[list[int]]) -> list[list[list[int]]]:
-        """The paths in as few groups as the cache has room for, in their order."""
-        groups: list[list[list[int]]] = [[]]
-        for path in paths:
-            if (
-                groups[-1]
-                and n_prefix + sum(map(len, groups[-1])) + len(path) > self._engine.n_cells - _SPARE
-            ):
+    def _groups(self, n_prefix: int, paths: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Numbers of the paths in as few groups as the cache has room for, in their order."""
+        groups: list[list[int]] = [[]]
+        used = n_prefix
+        for i, path in enumerate(paths):
+            if groups[-1] and used + len(path) > self._engine.n_cells - _SPARE:
                 groups.append([])
-            groups[-1].append(path)
+                used = n_prefix
+            groups[-1].append(i)
+            used += len(path)
         return groups
-
-    def _n_foreign(self, texts: Texts) -> int:
-        lengths = list(map(len, texts.branches))
-        return sum(sum(lengths[:i]) + lengths[i] for i in range(1, len(lengths)))
 
     def _scored(self, segments: Sequence[Segment]) -> Nats:
         from aspd_local import _core
@@ -229,9 +211,3 @@ class ModelScorer:
             return [*bos, *self._tokenize(text)]
         parts = chat.render_prompt(self._template, chat.normalise(list(example.messages)))
         return chat.tokenize_parts(self._core, parts)
-
-
-def _cut(scores: Sequence[float], lengths: Sequence[int]) -> list[Nats]:
-    """The scores of neighbouring texts of those lengths."""
-    ends = list(accumulate(lengths, initial=0))
-    return [tuple(scores[begin:end]) for begin, end in pairwise(ends)]
