@@ -92,9 +92,9 @@ def test_scorer_decides(write: Callable[..., Path], out: Path, fake_scorer: Fake
     assert [len(record.blocks) for record in found] == [1, 0, 1]
     assert summary.rejected == {("likelihood", "siblings help"): 1}
     (decision,) = found[1].decisions
-    assert (decision.stage, decision.reason, decision.evidence) == ("likelihood", "siblings help", "3.500")
+    assert (decision.stage, decision.reason, decision.evidence) == ("likelihood", "siblings help", "7.000")
     assert found[1].scores == (
-        {"begin": 11, "gain": 3.5, "uncontrolled": 3.5, "mean_gain": 3.5, "join": 0.0},
+        {"begin": 11, "gain": 7.0, "uncontrolled": 7.0, "mean_gain": 3.5, "join": 0.0},
     )
     assert found[0].counts.unit == "tokens"
 
@@ -167,7 +167,7 @@ def test_interrupted_run_goes_on_and_ends_with_the_same_bytes(
     build(mixed, Target(path=whole), SCORED, models=Models(scorer=fake_scorer))
 
     class Mortal(FakeScorer):
-        def score(self, *args: object, **more: object) -> None:  # type: ignore[override]
+        def score(self, *args: object, **more: object) -> None:
             if len(self.asked) == at:
                 raise Killed
             return super().score(*args, **more)  # type: ignore[arg-type, return-value]

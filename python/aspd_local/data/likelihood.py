@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, fsum
+from math import fsum
 
 from aspd_local.data.conditions import Nats
 from aspd_local.data.config import Thresholds
@@ -16,9 +16,9 @@ from aspd_local.data.example import Rejection
 from aspd_local.data.scoring import BlockScores, BranchScores
 
 STAGE = "likelihood"
-# Of a branch's tokens the tenth counts that siblings help most, at least two: what is taken over from a
-# sibling is a name or a number, few tokens among many that nobody needs a sibling for.
-_SHARE, _LEAST = 10, 2
+# Of a branch's tokens those count that siblings help most: what is taken over from a sibling is a name or a
+# number, few tokens among many that need no sibling. Of the branches the most dependent one counts.
+_MOST_HELPED = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +63,11 @@ def decide(found: Dependence, thresholds: Thresholds) -> Rejection | None:
 
 
 def told(rises: Sequence[Sequence[float]]) -> float:
-    """How much siblings tell, nats: the mean over branches of the mean of the largest rises.
+    """How much siblings tell, nats: of the branch that they tell most, the mean of the largest rises.
 
     rises: [n_branches][n_tokens].
     """
-    return mean([mean(sorted(branch)[-max(_LEAST, ceil(len(branch) / _SHARE)) :]) for branch in rises])
+    return max((mean(sorted(branch)[-_MOST_HELPED:]) for branch in rises), default=0.0)
 
 
 def least(first: Nats, second: Nats) -> Nats:

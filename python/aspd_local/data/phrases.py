@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 
 
-def _any(*alternatives: str, end: str = r"\b") -> re.Pattern[str]:
+def _any(*alternatives: str) -> re.Pattern[str]:
     """A pattern that finds whole words of any alternative, in either case."""
-    return re.compile(rf"\b(?:{'|'.join(alternatives)}){end}", re.IGNORECASE)
+    return re.compile(rf"\b(?:{'|'.join(alternatives)})\b", re.IGNORECASE)
 
 
 _THING = (
     "(?:steps?|points?|items?|parts?|sections?|examples?|results?|values?|methods?|options?|answers?|questions?|"
     "paragraphs?|stages?|phases?|tips?|reasons?|ones?|two|three|four)"
 )
+_SINCE = "since(?! (?:ancient|then|its|the (?:early|mid|late)|[0-9]))"  # as because
 _SAID = (
     "(?:mentioned|noted|described|stated|explained|discussed|shown|listed|seen|said|before|above|previously)"
 )
@@ -52,12 +53,12 @@ CONTINUES = _any(
     "in addition|another|other|again|so|and|but|or|for this reason|from (?:there|this|that|here)",
     "with (?:this|that|it|these|those)|at that|by then|continue|repeat|when (?:done|finished|ready)|both",
     "even so|still|yet|because of (?:this|that)|adding|subtracting|combining|given that",
-    "using (?:that|this|these|those)",
+    f"using (?:that|this|these|those)|{_SINCE}",
 )
 # Of these, what an enumeration of paragraphs may begin with.
 ENUMERATES = _any("another|next|finally|last(?:ly)?|also|other")
 # Of these, what counts behind a title as well.
-CONTINUES_TITLE = _any("then|next|afterwards|after|once|now|therefore|thus|hence|finally")
+CONTINUES_TITLE = _any(f"then|next|afterwards|after|once|now|therefore|thus|hence|finally|{_SINCE}")
 PRONOUN = _any(
     "it|its|it's|they|their|them|he|him|his|she|her|hers|this|that|these|those|such|there|here",
     "one of (?:them|these)",
@@ -88,11 +89,9 @@ ASKED = _any(
 OPENS = _any(
     "gather|prepare|choose|select|pick|decide|determine|identify|install|download|preheat|define|plan|set up",
     "start|begin|research|collect|understand|open|cut|create|mix|wash|boil|find|get|import|write|draw|measure|assess|learn",
-    end="",
 )
 CLOSES = _any(
     "test|evaluate|maintain|enjoy|serve|monitor|review|deploy|finish|repeat|launch|publish|iterate|submit|refine|run",
     "check|verify|continue|celebrate|clean|analy[sz]e|implement|optimi[sz]e|adjust|close|save|let|bake|practice",
-    end="",
 )
 THEN = _any("then|next|after (?:that|this)|once|finally")
