@@ -19,7 +19,9 @@ from aspd_local.cli.working import working
 
 if TYPE_CHECKING:
     from aspd_local.data.build import Summary
+    from aspd_local.data.config import Config
     from aspd_local.data.judge import EndpointJudge
+    from aspd_local.data.scoring import Scorer
     from aspd_local.model import Model
     from aspd_local.typing import EngineSettings
 
@@ -52,22 +54,11 @@ def build(
     Run it again after it was stopped: it goes on from there.
     """
     from aspd_local.data import build as verb
-    from aspd_local.data.scoring import ModelScorer
 
     with _one_line(flags.out), ExitStack() as stack:
         config = flags.config()
         judge = _judge(flags, stack)
-        scorer = None
-        if flags.score:
-            settings: EngineSettings = {
-                **flags.settings(),
-                "n_ctx": _ROOM * config.max_tokens,
-                "n_outputs_max": _ROWS,
-                "n_requests": 1,
-                "n_retained": 0,
-            }
-            model = stack.enter_context(_open(flags.model, flags, settings))
-            scorer = ModelScorer(model)
+        scorer = _scorer(flags, config, stack) if flags.score else None
         with working() as tell:
             summary = verb.build(
                 answers,
@@ -150,6 +141,18 @@ def _open(name: str, flags: WorkFlags, settings: EngineSettings) -> Iterator[Mod
     )
     with progress.open_model(model_flags, settings) as model:
         yield model
+
+
+def _scorer(flags: BuildFlags, config: Config, stack: ExitStack) -> Scorer:
+    from aspd_local.data.kept_scores import KeptScores
+    from aspd_local.data.scoring import ModelScorer
+
+    settings = flags.settings()
+    settings |= {"n_ctx": _ROOM * config.max_tokens, "n_outputs_max": _ROWS, "n_requests": 1, "n_retained": 0}
+    scorer = ModelScorer(stack.enter_context(_open(flags.model, flags, settings)))
+    if flags.scores is None:
+        return scorer
+    return stack.enter_context(KeptScores(scorer, flags.model, flags.scores))
 
 
 def _judge(flags: BuildFlags, stack: ExitStack) -> EndpointJudge | None:

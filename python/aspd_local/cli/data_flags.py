@@ -76,6 +76,16 @@ class BuildFlags(WorkFlags):
             "--max-join", help="Threshold.", rich_help_panel=_SCORER, show_default="fitted for the model"
         ),
     ] = None
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            "--scores",
+            metavar="FILE",
+            help="Keeps scores: other thresholds need no new ones.",
+            rich_help_panel=_SCORER,
+            show_default="not kept",
+        ),
+    ] = None
     judge: Annotated[
         tuple[str, str] | None,
         typer.Option(
