@@ -59,14 +59,18 @@ class Node:
     children: list[Node] = field(default_factory=list)
 
 
+# Rules that a text without these characters cannot need: most of the time goes into trying rules.
+_NEEDED_FOR = {"table": "|", "html_block": "<", "blockquote": ">", "heading": "#", "fence": "`~"}
+
+
 @cache
-def _parser() -> MarkdownIt:
+def _parser(unneeded: tuple[str, ...]) -> MarkdownIt:
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark").enable("table")
     parser.core.ruler.enableOnly(["normalize", "block"])
     # "---" under a paragraph is a rule to those who write it, not a heading; definitions are text here.
-    parser.disable(["lheading", "reference"])
+    parser.disable(["lheading", "reference", *unneeded])
     return parser
 
 
@@ -76,7 +80,10 @@ def parse(text: str) -> list[Node]:
     starts.append(len(text)) if starts[-1] != len(text) else None
     top: list[Node] = []
     open_nodes: list[Node | None] = []
-    for token in _parser().parse(text):
+    unneeded = tuple(
+        rule for rule, marks in _NEEDED_FOR.items() if not any(mark in text for mark in marks)
+    )
+    for token in _parser(unneeded).parse(text):
         if token.nesting < 0:
             open_nodes.pop()
             continue

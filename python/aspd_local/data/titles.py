@@ -13,7 +13,7 @@ _COLON = re.compile(r":(?=\s|$|\*)")
 _DASH = re.compile(r"\s+[-–—]\s+")  # noqa: RUF001
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _MARKUP = re.compile(r"\*\*|__|~~|`|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)|</?\w+>")
-_SPACE = re.compile(r"\s+")
+_MARKUP_CHARACTERS = frozenset("*_~`<")
 _ENDS = " \t.,:;-–—|"  # noqa: RUF001
 
 
@@ -88,7 +88,11 @@ def first_line(part: str) -> str:
 
 def clean(text: str) -> str:
     """Inline markup removed, white space made single."""
-    return _SPACE.sub(" ", _MARKUP.sub("", _LINK.sub(r"\1", text))).strip()
+    if "](" in text:
+        text = _LINK.sub(r"\1", text)
+    if not _MARKUP_CHARACTERS.isdisjoint(text):
+        text = _MARKUP.sub("", text)
+    return " ".join(text.split())
 
 
 def _short(text: str) -> str | None:
