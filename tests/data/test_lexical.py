@@ -110,6 +110,14 @@ def test_number_of_a_sibling() -> None:
     assert shared("- It costs 37 and 38 a year.", "- Of 37 and 38 take half.") == ["37, 38"]
 
 
+def test_thing_of_a_sibling() -> None:
+    first = "- Set a kitchen timer there."
+    assert shared(first, "- Wait until the timer rings.") == ["the timer"]
+    assert shared(first, "- Wait until a timer rings, or the timer.") == []
+    assert shared(first, "- Wait until the timer rings.", before="How does my timer work?") == []
+    assert shared(first, "- Wait for the end of it.") == []
+
+
 def test_years_and_round_numbers_are_everyones() -> None:
     assert numbers("In 1984, 100 of 24 and 3.5 or 17%") == {"3.5", "17"}
     assert numbers("It costs 1,984 and not 1984") == {"1984"}

@@ -1,4 +1,4 @@
-"""The same stages under Ray Data, on this machine, against the ordinary build. Needs `pip install '.[ray]'`."""
+"""The stages under Ray Data, on this machine, against the ordinary build. Needs `pip install '.[ray]'`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_build import row, serial
 
 from aspd_local.data import Config, Example, read_line
 from aspd_local.data.build import build
 from aspd_local.data.checkpoint import Target
 from aspd_local.data.record import to_line
 from aspd_local.data.stages import finish, prepare
-from test_build import row, serial
 
 ray: Any = pytest.importorskip("ray", reason="Ray is an extra of its own, 500 MB")
 

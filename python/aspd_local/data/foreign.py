@@ -45,8 +45,8 @@ def siblings_for(pool: Sequence[Stranger], example: Example, run: Run, seed: int
     alike = [entry for entry in others if entry.kind == run.kind] or others
     if not alike:
         return BUILT_IN
-    at = int.from_bytes(_hash(seed, "choice", prompt.hex(), example.answer, str(run.begin))[:8], "big")
-    return alike[at % len(alike)].texts
+    # the highest hash wins: a pool that differs in one entry changes only the choices of that entry
+    return max(alike, key=lambda entry: _hash(seed, prompt.hex(), str(run.begin), entry.rank.hex())).texts
 
 
 def _hash(*parts: object) -> bytes:

@@ -34,7 +34,9 @@ class Reference:
 
 
 _LEAD_IN = re.compile(r"[^:]{1,80}?(?:: | - | \u2013 )")
-_SEQUENCED = ("numbered", "ordinal", "label", "headings", "bold")
+_INTRODUCED = re.compile(r"\b(?:a|an) ([a-z-]{3,})(?: ([a-z]{3,}))?\b")
+_DEFINITE = re.compile(r"\bthe ([a-z]{3,})\b(?! (?:of|that|which|who|for|in|to|and|or)\b)")
+_SEQUENCED = ("numbered", "bulleted", "ordinal", "label", "headings", "bold")
 
 
 def find_references(before: str, parts: Sequence[str], titles: Sequence[str], kind: Kind) -> list[Reference]:
@@ -49,6 +51,7 @@ def find_references(before: str, parts: Sequence[str], titles: Sequence[str], ki
     for number, part in enumerate(parts[1:], 2):
         found += _in_part(number, part, kind)
     found += names_of_siblings(before, parts, titles)
+    found += things_of_siblings(before, parts, titles)
     return found
 
 
@@ -113,6 +116,19 @@ def names_of_siblings(before: str, parts: Sequence[str], titles: Sequence[str]) 
                 yield Reference(branch=number, reason="a sibling's number", evidence=", ".join(shared))
         seen_names |= part_names
         seen_numbers |= part_numbers
+
+
+def things_of_siblings(before: str, parts: Sequence[str], titles: Sequence[str]) -> Iterator[Reference]:
+    """ "a timer" in a part, "the timer" in a later one: what only the first has told of."""
+    known = {word.lower() for word in _words(before) | _words(" ".join(titles))}
+    seen: set[str] = set()
+    for number, part in enumerate(parts, 1):
+        text = clean(part).lower()
+        introduced = _INTRODUCED.findall(text)
+        own = {word for pair in introduced for word in pair}
+        for thing in sorted(set(_DEFINITE.findall(text)) & (seen - own - known)):
+            yield Reference(branch=number, reason="a sibling's thing", evidence=f"the {thing}")
+        seen |= {second or first for first, second in introduced}
 
 
 @lru_cache(maxsize=64)

@@ -80,9 +80,7 @@ def parse(text: str) -> list[Node]:
     starts.append(len(text)) if starts[-1] != len(text) else None
     top: list[Node] = []
     open_nodes: list[Node | None] = []
-    unneeded = tuple(
-        rule for rule, marks in _NEEDED_FOR.items() if not any(mark in text for mark in marks)
-    )
+    unneeded = tuple(rule for rule, marks in _NEEDED_FOR.items() if not any(mark in text for mark in marks))
     for token in _parser(unneeded).parse(text):
         if token.nesting < 0:
             open_nodes.pop()
