@@ -41,6 +41,11 @@ _LISTS = st.lists(
 ).map(lambda items: "\n".join(mark + text for mark, text in items))
 
 
+def answers() -> st.SearchStrategy[str]:
+    """Texts of Markdown's pieces, sound and broken."""
+    return _ANSWERS | _LISTS
+
+
 def is_text(answer: str) -> bool:
     try:
         answer.encode()
@@ -50,7 +55,7 @@ def is_text(answer: str) -> bool:
 
 
 @settings(max_examples=300)
-@given(_ANSWERS | _LISTS)
+@given(answers())
 def test_every_run_of_every_answer_gives_the_answer(answer: str) -> None:
     for run in extract(answer, LOOSE)[0]:
         segments = structure(answer, [run])
@@ -64,7 +69,7 @@ def test_every_run_of_every_answer_gives_the_answer(answer: str) -> None:
 
 
 @settings(max_examples=100)
-@given((_ANSWERS | _LISTS).filter(is_text))
+@given(answers().filter(is_text))
 def test_whole_pipeline_and_its_line_give_the_answer(answer: str) -> None:
     example = Example(number=1, prompt="p", messages=({"role": "user", "content": "p"},), answer=answer)
     record = finish(prepare(example, LOOSE), LOOSE)

@@ -59,8 +59,19 @@ class Node:
     children: list[Node] = field(default_factory=list)
 
 
-# Rules that a text without these characters cannot need: most of the time goes into trying rules.
-_NEEDED_FOR = {"table": "|", "html_block": "<", "blockquote": ">", "heading": "#", "fence": "`~"}
+# Rules that a text in which these are not found cannot need: most of the time goes into trying rules.
+_NEEDED_FOR = {
+    rule: re.compile(pattern)
+    for rule, pattern in {
+        "table": r"\|",
+        "html_block": "<",
+        "blockquote": ">",
+        "heading": "#",
+        "fence": "[`~]",
+        "code": "    |\t",
+        "hr": r"([-*_])[ \t]*\1[ \t]*\1",
+    }.items()
+}
 
 
 @cache
@@ -80,7 +91,7 @@ def parse(text: str) -> list[Node]:
     starts.append(len(text)) if starts[-1] != len(text) else None
     top: list[Node] = []
     open_nodes: list[Node | None] = []
-    unneeded = tuple(rule for rule, marks in _NEEDED_FOR.items() if not any(mark in text for mark in marks))
+    unneeded = tuple(rule for rule, needed in _NEEDED_FOR.items() if not needed.search(text))
     for token in _parser(unneeded).parse(text):
         if token.nesting < 0:
             open_nodes.pop()
@@ -115,10 +126,10 @@ def protected(text: str, nodes: Sequence[Node]) -> list[Span]:
     spans: list[Span] = []
     if "$$" in text or "\\" in text:
         spans += [match.span() for match in _FORMULA.finditer(text)]
-    fences = [match.start() for match in _FENCE.finditer(text)] if "```" in text or "~~~" in text else []
-    spans += [(fences[i], fences[i + 1]) for i in range(0, len(fences) - 1, 2)]
+    fences = [match.span() for match in _FENCE.finditer(text)] if "```" in text or "~~~" in text else []
+    spans += [(fences[i][0], fences[i + 1][1]) for i in range(0, len(fences) - 1, 2)]
     if len(fences) % 2:
-        spans.append((fences[-1], len(text)))
+        spans.append((fences[-1][0], len(text)))
     stack = list(nodes)
     while stack:
         node = stack.pop()
