@@ -90,6 +90,21 @@ class ProtocolError(AspdError):
         self.protocol = protocol
 
 
+class DataError(AspdError):
+    """A file of answers or examples cannot be used, or the judge of a data pipeline does not answer.
+
+    Attributes:
+        source: the file or endpoint.
+        reason: why, one line.
+    """
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(f"{source}: {reason}")
+        self.args = (source, reason)
+        self.source = source
+        self.reason = reason
+
+
 class DownloadError(AspdError):
     """A model file could not be fetched. What had arrived is kept where it can be used again.
 

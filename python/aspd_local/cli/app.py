@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from aspd_local.cli import models
+from aspd_local.cli import data, models
 from aspd_local.cli.chat import chat
 from aspd_local.cli.demo import demo
 from aspd_local.cli.optimize import optimize
@@ -28,6 +28,7 @@ app.command("demo")(demo)
 app.command("profile")(profile)
 app.command("optimize")(optimize)
 app.add_typer(models.app, name="models")
+app.add_typer(data.app, name="data")
 
 
 def _print_version(wanted: bool) -> None:

@@ -16,6 +16,7 @@ from aspd_local.sources import resolve
 if TYPE_CHECKING:
     from aspd_local.cli.flags import ModelFlags
     from aspd_local.model import Model
+    from aspd_local.typing import EngineSettings
 
 
 class Waiting:
@@ -62,8 +63,11 @@ def set_log(*, verbose: bool) -> None:
     logger.handlers = [_Stderr() if verbose else logging.NullHandler()]
 
 
-def open_model(flags: ModelFlags) -> Model:
-    """Fetches a model if it is not here, and loads it. Raises: as Model."""
+def open_model(flags: ModelFlags, settings: EngineSettings | None = None) -> Model:
+    """Fetches a model if it is not here, and loads it. settings: instead of those of the flags.
+
+    Raises: as Model.
+    """
     from aspd_local.model import Model
 
     set_log(verbose=flags.verbose)
@@ -74,4 +78,5 @@ def open_model(flags: ModelFlags) -> Model:
         def told(done: int, total: int | None, label: str) -> None:
             waiting.say(f"{label} what steps of {path.name} cost here, once: {done} of {total}")
 
-        return Model(path, progress=told, n_gpu_layers=flags.gpu_layers, **flags.settings())
+        chosen = flags.settings() if settings is None else settings
+        return Model(path, progress=told, n_gpu_layers=flags.gpu_layers, **chosen)

@@ -1,0 +1,57 @@
+"""The bar of a long run: on a terminal's stderr it moves; elsewhere a line for each tenth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+
+
+@contextmanager
+def working() -> Iterator[Callable[[str, int, int], None]]:
+    """Gives what is to be called with (what is done, done, all)."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines()
+        return
+    bar = Bar(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+    )
+    tasks: dict[str, int] = {}
+
+    def tell(label: str, done: int, total: int) -> None:
+        if label not in tasks:
+            tasks[label] = int(bar.add_task(label, total=total))
+        bar.update(bar.task_ids[list(tasks).index(label)], completed=done)
+
+    with bar:
+        yield tell
+
+
+def _lines() -> Callable[[str, int, int], None]:
+    told: dict[str, int] = {}
+
+    def tell(label: str, done: int, total: int) -> None:
+        tenth = 10 * done // total if total else 10
+        if tenth > told.get(label, 0):
+            told[label] = tenth
+            typer.echo(f"{label}: {10 * tenth} %", err=True)
+
+    return tell

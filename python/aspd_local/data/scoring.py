@@ -1,0 +1,213 @@
+"""How likely a small model finds a block's parts: alone, after their siblings, and after siblings of another
+answer.
+
+The only stage that knows a model. The prefix is decoded once for all conditions; the engine's cache forks
+where they differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from aspd_local import chat
+from aspd_local.data.conditions import Conditions, Nats, Texts, Tree, cut
+from aspd_local.data.example import Example, Run
+from aspd_local.data.titles import head_length
+from aspd_local.layout import Block, JoinRule, Segment, Trunk, lay_out
+
+if TYPE_CHECKING:
+    from aspd_local.model import Model
+
+_SPARE = 64  # cells that are left free
+_ScoreTree: TypeAlias = Callable[[list[list[int]], list[int]], list[list[float]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BranchScores:
+    """Negative log-likelihood of a branch's tokens, nats, each [n_tokens].
+
+    Attributes:
+        alone: behind the prefix, as a branch is decoded.
+        true: behind the prefix and all earlier siblings.
+        foreign: behind the prefix and parts of another answer, as many tokens as those siblings; empty for
+            the first branch, which has none.
+        n_head: first tokens that only repeat the branch's title, which the plan tells to all.
+    """
+
+    alone: Nats
+    true: Nats
+    foreign: Nats
+    n_head: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockScores:
+    """What a model says of a block.
+
+    Attributes:
+        branches: [n_branches].
+        tail_serial, tail_joined: of the text behind the block but its first token, [n_tail - 1]: when it was
+            written serially, and when it follows the join of branches that did not see each other.
+        n_tokens: tokens decoded for all of it.
+    """
+
+    branches: tuple[BranchScores, ...]
+    tail_serial: Nats
+    tail_joined: Nats
+    n_tokens: int
+
+
+class Scorer(Protocol):
+    """What scores blocks; the pipeline knows no more of a model."""
+
+    def count(self, text: str) -> int:
+        """Tokens of a text."""
+        ...
+
+    def score(
+        self, example: Example, run: Run, foreign: Sequence[str], *, max_tokens: int, tail_tokens: int
+    ) -> BlockScores | None:
+        """None where prompt, answer and siblings have more than max_tokens tokens."""
+        ...
+
+
+class ModelScorer:
+    """Scores with a model of this machine.
+
+    >>> model = Model("smollm2-135m", n_outputs_max=256, n_requests=1, n_retained=0)  # doctest: +SKIP
+    >>> ModelScorer(model).score(example, run, foreign, max_tokens=1536, tail_tokens=64)  # doctest: +SKIP
+    """
+
+    def __init__(self, model: Model) -> None:
+        """Raises ValueError for a model that cannot join branches."""
+        if not model.can_join:
+            raise ValueError(f"{model.path.name} cannot score branches: {model.cannot_join_reason}")
+        from aspd_local import _core
+
+        self._core = model.core
+        self._engine = model.engine
+        self._score_tree: _ScoreTree | None = getattr(model.engine, "score_tree", None)
+        self._template = chat.compile_template(model.core) if model.core.chat_template else None
+        self._rule: JoinRule = "sum" if _core.has_position_gaps() else "longest"
+
+    def count(self, text: str) -> int:
+        return len(self._tokenize(text))
+
+    def texts(self, example: Example, run: Run, foreign: Sequence[str], *, tail_tokens: int) -> Texts:
+        """The token ids of a block. Each part is tokenised apart, as a branch is when it is decoded.
+
+        Raises ValueError where foreign has no text.
+        """
+        branches = [self._tokenize(text) for text in run.texts(example.answer)]
+        stream = [token for text in foreign for token in self._tokenize(text)]
+        if not stream:
+            raise ValueError("the foreign siblings are empty")
+        needed = sum(map(len, branches[:-1]))
+        stream *= -(-needed // len(stream))
+        ends = list(accumulate(map(len, branches[:-1])))
+        pieces = [stream[end - len(branch) : end] for end, branch in zip(ends, branches[:-1], strict=True)]
+        return Texts(
+            prefix=[*self._prompt(example), *self._tokenize(example.answer[: run.begin])],
+            branches=branches,
+            foreign=pieces,
+            tail=self._tokenize(example.answer[run.end :])[:tail_tokens],
+            n_heads=[
+                len(self._tokenize(text[: head_length(text, title)].rstrip()))
+                for text, title in zip(run.texts(example.answer), run.titles, strict=True)
+            ],
+        )
+
+    def score(
+        self, example: Example, run: Run, foreign: Sequence[str], *, max_tokens: int, tail_tokens: int
+    ) -> BlockScores | None:
+        texts = self.texts(example, run, foreign, tail_tokens=tail_tokens)
+        if len(texts.prefix) + sum(map(len, texts.branches)) + len(texts.tail) > max_tokens:
+            return None
+        return self.score_texts(texts)
+
+    def score_texts(self, texts: Texts) -> BlockScores:
+        """Scores token ids. Raises: as Engine.score."""
+        joined = self._joined(texts) if texts.tail else None
+        conditions = Conditions.of(texts, alone=joined is None)
+        found = self._scored_tree(conditions.tree)
+        true = cut(found[conditions.serial], [*map(len, texts.branches), len(texts.tail)])
+        alone = [true[0], *(found[node] for node in conditions.alone)] if joined is None else joined[:-1]
+        foreign = [(), *(found[node] for node in conditions.foreign)]
+        n_joined = 0 if joined is None else len(texts.prefix) + sum(map(len, joined))
+        return BlockScores(
+            branches=tuple(
+                BranchScores(alone=a, true=t, foreign=f, n_head=n_head)
+                for a, t, f, n_head in zip(alone, true[:-1], foreign, texts.n_heads, strict=True)
+            ),
+            tail_serial=true[-1][1:],
+            tail_joined=() if joined is None else joined[-1][1:],
+            n_tokens=n_joined + conditions.tree.n_tokens,
+        )
+
+    # --- the engine ------------------------------------------------------------------------------------
+
+    def _joined(self, texts: Texts) -> list[Nats]:
+        """Each branch alone, then the tail behind their join: [n_branches + 1]."""
+        segments: list[Segment] = [Trunk(texts.prefix), Block(texts.branches), Trunk(texts.tail)]
+        scores = self._scored(segments)[len(texts.prefix) :]
+        return cut(scores, [*map(len, texts.branches), len(texts.tail)])
+
+    def _scored_tree(self, tree: Tree) -> list[Nats]:
+        """Negative log-likelihoods of every node, [n_nodes]."""
+        if self._score_tree is not None:
+            scores = self._score_tree(tree.nodes, tree.parents)
+            return [tuple(-score for score in node) for node in scores]
+        return self._scored_side_by_side(tree)
+
+    def _scored_side_by_side(self, tree: Tree) -> list[Nats]:
+        """The same for a core that forks at one place only: every path to a leaf is a branch behind the
+        root, so inner nodes are decoded again for every leaf below them.
+        """
+        found: list[Nats] = [()] * len(tree.nodes)
+        prefix = tree.nodes[0]
+        leaves = sorted(set(range(1, len(tree.nodes))) - set(tree.parents))
+        paths = [tree.path(leaf)[len(prefix) :] for leaf in leaves]
+        for group in self._groups(len(prefix), paths):
+            block = Block([paths[i] for i in group])
+            scores = self._scored([Trunk(prefix), block])[len(prefix) :]
+            for i, nats in zip(group, cut(scores, [len(paths[i]) for i in group]), strict=True):
+                found[leaves[i]] = nats[len(nats) - len(tree.nodes[leaves[i]]) :]
+        return found
+
+    def _groups(self, n_prefix: int, paths: Sequence[Sequence[int]]) -> list[list[int]]:
+        """Numbers of the paths in as few groups as the cache has room for, in their order."""
+        groups: list[list[int]] = [[]]
+        used = n_prefix
+        for i, path in enumerate(paths):
+            if groups[-1] and used + len(path) > self._engine.n_cells - _SPARE:
+                groups.append([])
+                used = n_prefix
+            groups[-1].append(i)
+            used += len(path)
+        return groups
+
+    def _scored(self, segments: Sequence[Segment]) -> Nats:
+        from aspd_local import _core
+
+        layout = lay_out(segments, self._rule)
+        core = _core.Layout(
+            list(layout.token_ids), list(layout.positions), list(layout.block_ids), list(layout.branch_ids)
+        )
+        return tuple(-score for score in self._engine.score(core))
+
+    # --- tokens ----------------------------------------------------------------------------------------
+
+    def _tokenize(self, text: str) -> list[int]:
+        return self._core.tokenize(text, False)
+
+    def _prompt(self, example: Example) -> list[int]:
+        """The prompt as the model's chat template writes it; plain text for a model without one."""
+        if self._template is None:
+            text = "\n\n".join(message["content"] for message in example.messages) + "\n\n"
+            bos = [self._core.bos] if self._core.add_bos and self._core.bos >= 0 else []
+            return [*bos, *self._tokenize(text)]
+        parts = chat.render_prompt(self._template, chat.normalise(list(example.messages)))
+        return chat.tokenize_parts(self._core, parts)
