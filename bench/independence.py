@@ -104,7 +104,13 @@ def as_row(scores: BlockScores) -> dict[str, Any]:
 
     return {
         "branches": [
-            {"n_head": b.n_head, "alone": short(b.alone), "true": short(b.true), "foreign": short(b.foreign)}
+            {
+                "n_head": b.n_head,
+                "pattern": b.pattern,
+                "alone": short(b.alone),
+                "true": short(b.true),
+                "foreign": short(b.foreign),
+            }
             for b in scores.branches
         ],
         "tail_serial": short(scores.tail_serial),
