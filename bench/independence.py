@@ -29,7 +29,7 @@ from aspd_local.data.scoring import BlockScores, BranchScores, ModelScorer
 
 PLANTED = Path(__file__).parents[1] / "tests" / "data" / "planted.jsonl"
 CONFIG = Config()
-PRECISION = 0.97  # what thresholds are fitted to: above the 0.95 that is wanted, as new cases will be harder
+PRECISION = 0.955  # what thresholds are fitted to, a little above the 0.95 that is wanted
 Rule = Callable[["Case"], bool]
 
 
@@ -104,7 +104,13 @@ def as_row(scores: BlockScores) -> dict[str, Any]:
 
     return {
         "branches": [
-            {"n_head": b.n_head, "alone": short(b.alone), "true": short(b.true), "foreign": short(b.foreign)}
+            {
+                "n_head": b.n_head,
+                "pattern": b.pattern,
+                "alone": short(b.alone),
+                "true": short(b.true),
+                "foreign": short(b.foreign),
+            }
             for b in scores.branches
         ],
         "tail_serial": short(scores.tail_serial),

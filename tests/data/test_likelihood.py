@@ -41,6 +41,15 @@ def test_tokens_of_the_title_do_not_count() -> None:
     assert dependence(block(nothing_else)).gain == 9
 
 
+def test_wording_that_all_branches_share_does_not_count() -> None:
+    shared = BranchScores(
+        alone=(9, 9, 9, 2), true=(0, 0, 8, 1), foreign=(9, 9, 9, 2), pattern=(True, True, False, False)
+    )
+    assert dependence(block(shared)).gain == 1
+    everything = BranchScores(alone=(9,), true=(0,), foreign=(9,), pattern=(True,))
+    assert dependence(block(everything)).gain == 0
+
+
 def test_join_is_how_much_worse_the_tail_becomes() -> None:
     assert dependence(block(branch(1, 1, 1), tail=((1.0, 2.0), (2.0, 4.0)))).join == 1.5
     assert dependence(block(branch(1, 1, 1))).join is None

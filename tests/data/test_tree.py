@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from aspd_local.data.conditions import Conditions, Texts, Tree
+from aspd_local.data.conditions import Conditions, Texts, Tree, patterns
 from aspd_local.data.scoring import ModelScorer
 
 TEXTS = Texts(
@@ -34,6 +34,14 @@ def test_branches_alone_are_left_out_where_a_join_is_scored() -> None:
     found = Conditions.of(TEXTS, alone=False)
     assert found.alone == ()
     assert len(found.tree.nodes) == 2 + 4
+
+
+def test_pattern_is_what_every_branch_holds() -> None:
+    assert patterns([[1, 2, 3, 2], [2, 4], [5, 2]]) == [
+        (False, True, False, True),
+        (True, False),
+        (False, True),
+    ]
 
 
 def test_side_by_side_equals_each_path_as_plain_text(tiny_scorer: ModelScorer) -> None:

@@ -87,3 +87,11 @@ def cut(scores: Sequence[float], lengths: Sequence[int]) -> list[Nats]:
     """The scores of neighbouring texts of those lengths."""
     ends = list(accumulate(lengths, initial=0))
     return [tuple(scores[begin:end]) for begin, end in pairwise(ends)]
+
+
+def patterns(branches: Sequence[Sequence[int]]) -> list[tuple[bool, ...]]:
+    """For each token whether every branch holds it, [n_branches][n_tokens]: the wording that the parts of a
+    list share tells nothing.
+    """
+    shared = set(branches[0]).intersection(*branches[1:])
+    return [tuple(token in shared for token in branch) for branch in branches]

@@ -69,6 +69,7 @@ def _read(text: str) -> BlockScores | None:
             true=tuple(each["true"]),
             foreign=tuple(each["foreign"]),
             n_head=each["n_head"],
+            pattern=tuple(each["pattern"]),
         )
         for each in fields["branches"]
     )

@@ -44,7 +44,7 @@ class Dependence:
 
 def dependence(scores: BlockScores) -> Dependence:
     """The measures of a block. Nothing is rounded."""
-    rest = [_behind_head(branch) for branch in scores.branches[1:]]
+    rest = [_telling(branch) for branch in scores.branches[1:]]
     return Dependence(
         gain=told([_rises(least(branch.alone, branch.foreign), branch.true) for branch in rest]),
         uncontrolled=told([_rises(branch.alone, branch.true) for branch in rest]),
@@ -84,7 +84,15 @@ def _rises(without: Sequence[float], with_siblings: Sequence[float]) -> list[flo
     return [a - b for a, b in zip(without, with_siblings, strict=True)]
 
 
-def _behind_head(branch: BranchScores) -> BranchScores:
-    """The scores without the tokens of the title; all of them where there is nothing else."""
+def _telling(branch: BranchScores) -> BranchScores:
+    """The scores of tokens that could tell something: behind the title, and not in every branch. Of a branch
+    that is all title, all count.
+    """
     n = branch.n_head if branch.n_head < len(branch.true) else 0
-    return BranchScores(alone=branch.alone[n:], true=branch.true[n:], foreign=branch.foreign[n:])
+    pattern = branch.pattern or (False,) * len(branch.true)
+    kept = [i for i in range(n, len(branch.true)) if not pattern[i]]
+
+    def pick(nats: Nats) -> Nats:
+        return tuple(nats[i] for i in kept)
+
+    return BranchScores(alone=pick(branch.alone), true=pick(branch.true), foreign=pick(branch.foreign))

@@ -16,10 +16,12 @@ body{font:15px/1.5 system-ui,sans-serif;max-width:1180px;margin:2rem auto;paddin
 h1{font-size:1.6rem;margin:0 0 .2rem}h2{font-size:1.15rem;margin:2.2rem 0 .6rem;border-bottom:1px solid
 var(--line)} .note{opacity:.75;margin:.2rem 0 1rem}
 .cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(165px,1fr));gap:.7rem}
-.card{background:var(--soft);border-radius:8px;padding:.7rem .9rem}.card b{display:block;font-size:1.3rem;white-space:nowrap}
+.card{background:var(--soft);border-radius:8px;padding:.7rem .9rem}
+.card b{display:block;font-size:1.3rem;white-space:nowrap}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(330px,1fr));gap:1.2rem}
 figure{margin:0}figcaption{font-weight:600;margin-bottom:.3rem}
-svg{width:100%;height:auto}svg text{font:11px system-ui,sans-serif;fill:currentColor}
+svg{width:100%;height:auto}
+svg text{font:11px system-ui,sans-serif;fill:currentColor}
 svg .long{font-size:9px}
 table{border-collapse:collapse}td,th{text-align:left;padding:.2rem .9rem .2rem 0;border-bottom:1px solid
 var(--line)} td.n{text-align:right;font-variant-numeric:tabular-nums}

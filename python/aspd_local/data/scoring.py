@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from aspd_local import chat
-from aspd_local.data.conditions import Conditions, Nats, Texts, Tree, cut
+from aspd_local.data.conditions import Conditions, Nats, Texts, Tree, cut, patterns
 from aspd_local.data.example import Example, Run
 from aspd_local.data.titles import head_length
 from aspd_local.layout import Block, JoinRule, Segment, Trunk, lay_out
@@ -35,12 +35,14 @@ class BranchScores:
         foreign: behind the prefix and parts of another answer, as many tokens as those siblings; empty for
             the first branch, which has none.
         n_head: first tokens that only repeat the branch's title, which the plan tells to all.
+        pattern: whether every branch of the block holds the token too.
     """
 
     alone: Nats
     true: Nats
     foreign: Nats
     n_head: int = 0
+    pattern: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,8 +141,10 @@ class ModelScorer:
         n_joined = 0 if joined is None else len(texts.prefix) + sum(map(len, joined))
         return BlockScores(
             branches=tuple(
-                BranchScores(alone=a, true=t, foreign=f, n_head=n_head)
-                for a, t, f, n_head in zip(alone, true[:-1], foreign, texts.n_heads, strict=True)
+                BranchScores(alone=a, true=t, foreign=f, n_head=n_head, pattern=pattern)
+                for a, t, f, n_head, pattern in zip(
+                    alone, true[:-1], foreign, texts.n_heads, patterns(texts.branches), strict=True
+                )
             ),
             tail_serial=true[-1][1:],
             tail_joined=() if joined is None else joined[-1][1:],
