@@ -1,9 +1,10 @@
 """What would branches have gained for answers whose structure is known?
 
-Takes the lists out of ordinary answers, and decodes each answer twice with forced tokens: serially, and with
-the items of each list as the branches of a block under ASPD's protocol and join rule. Same weights and words:
-the quality of the model plays no part. Tokens are forced, but sampled all the same; prompt and templates are
-left out. Answers without a list are decoded with and without the protocol, which should cost nothing.
+Takes lists, sections and other sibling parts out of ordinary answers as the data pipeline does, and decodes
+each answer twice with forced tokens: serially, and with the parts as branches under ASPD's protocol and join
+rule. Same weights, same words: the quality of the model plays no part. Tokens are forced, but sampled all the
+same; prompt and templates are left out. Answers without such parts are decoded with and without the protocol,
+which should cost nothing.
 
     python bench/replay.py --model MODEL --answers FILE.jsonl [--limit 20] [--plain 5] [--schedule] [--json]
 
@@ -26,15 +27,17 @@ from typing import Any
 import comparison
 
 from aspd_local import _core, profile
+from aspd_local.data.config import Config
+from aspd_local.data.extract import extract
+from aspd_local.data.select import Weight, select
 
-ITEM = re.compile(r"^ {0,3}(?:\d{1,2}[.)]|[-*+]) +(?=\S)")
-LEAST_ITEMS, LEAST_WORDS = 3, 10
-MOST_TITLE_WORDS = 10
+MARK = re.compile(r"^ {0,3}(?:\d{1,2}[.)]|[-*+]|#{1,6}) +(?=\S)")
+CONFIG = Config(max_branches=32)
 
 
 @dataclass(frozen=True)
 class Part:
-    """One item of a list: what a plan would call it, the rest of it, and all of it with its list mark."""
+    """A part of an answer: what a plan would call it, the rest of it, and all of it with its markup."""
 
     title: str
     body: str
@@ -46,7 +49,7 @@ Block = tuple[Part, ...]
 
 @dataclass(frozen=True)
 class Structure:
-    """An answer in its order: text of the trunk, and lists whose items are the branches of a block."""
+    """An answer in its order: text of the trunk, and sibling parts that are the branches of a block."""
 
     segments: tuple[str | Block, ...]
 
@@ -70,64 +73,36 @@ class Structure:
 
 
 def split(answer: str) -> Structure | None:
-    """All lists of three or more items of ten words or more each become blocks; None without one."""
-    lines = answer.splitlines(keepends=True)
+    """The runs of sibling parts that the data pipeline finds, with as many words as can be; None without one.
+
+    Parts have ten words or more, three or more of them make a block. What makes parts depend on each other is
+    not looked at: tokens are forced.
+    """
+    runs, _ = extract(answer, CONFIG)
+    weights = []
+    for run in runs:
+        lengths = tuple(len(text.split()) for text in run.texts(answer))
+        weights.append(Weight(begin=run.begin, end=run.end, lengths=lengths))
     segments: list[str | Block] = []
-    text, at = "", 0
-    while at < len(lines):
-        if not ITEM.match(lines[at]):
-            text += lines[at]
-            at += 1
-            continue
-        items, end = _items(lines, at)
-        block = _block(items)
-        if block is None:
-            text += "".join(lines[at:end])
-        else:
-            segments += [text, block]
-            text = ""
-        at = end
-    if not segments:
-        return None
-    return Structure((*segments, text))
+    at = 0
+    for i in select(weights):
+        run = runs[i]
+        parts = zip(run.titles, run.texts(answer), strict=True)
+        segments += [answer[at : run.begin], tuple(_part(title, text) for title, text in parts)]
+        at = run.end
+    return Structure((*segments, answer[at:])) if segments else None
 
 
-def _items(lines: Sequence[str], at: int) -> tuple[list[str], int]:
-    """The items of the list that begins in a line, and the line behind it."""
-    items = []
-    while at < len(lines) and ITEM.match(lines[at]):
-        end = _end_of_item(lines, at)
-        items.append("".join(lines[at:end]))
-        at = end
-    return items, at
-
-
-def _block(items: Sequence[str]) -> Block | None:
-    if len(items) < LEAST_ITEMS or any(len(item.split()) < LEAST_WORDS for item in items):
-        return None
-    parts = tuple(_part(item) for item in items)
-    return parts if len({part.title.lower() for part in parts}) == len(parts) else None
-
-
-def _end_of_item(lines: Sequence[str], start: int) -> int:
-    """An item goes on in lines that are indented, and in its paragraph; blank lines behind it are its own."""
-    end = start + 1
-    while end < len(lines) and not ITEM.match(lines[end]):
-        after_blank = not lines[end - 1].strip()
-        if lines[end].strip() and after_blank and not lines[end].startswith("   "):
-            break
-        end += 1
-    return end
-
-
-def _part(item: str) -> Part:
-    text = ITEM.sub("", item, count=1)
-    head, colon, rest = text.partition(":")
-    title = head.strip().strip("*").strip()
-    if colon and title and "\n" not in title and len(title.split()) <= MOST_TITLE_WORDS:
-        return Part(title, rest, item)
-    words = text.split()[:5]
-    return Part(" ".join(words).strip("*"), text, item)
+def _part(title: str, text: str) -> Part:
+    """What a branch with this title has left to say: a title that begins the text is the branch's seed."""
+    body = MARK.sub("", text, count=1)
+    head, colon, rest = body.partition(":")
+    if colon and head.strip(" *#_`") == title:
+        return Part(title, rest.removeprefix("**"), text)
+    heading, newline, below = body.partition("\n")
+    if newline and heading.strip(" *#_`:") == title:
+        return Part(title, newline + below, text)
+    return Part(title, body, text)
 
 
 def protocol(model: _core.Model) -> _core.Protocol:

@@ -27,14 +27,22 @@ def test_items_become_parts_with_titles() -> None:
     assert found.blocks == (block,)
     assert [part.title for part in found.blocks[0]] == ["Plan ahead", "Rest", "Start with the hardest thing"]
     assert found.blocks[0][1].body.endswith("It need not be long.\n")
-    assert after == "That is all."
+    assert after == "\nThat is all."
+
+
+def test_sections_become_parts() -> None:
+    words = "ten words that say something about what the heading names here"
+    found = replay.split(f"## Sleep\n\n{words}.\n\n## Food\n\n{words}.\n\n## Sport\n\n{words}.\n")
+    assert found is not None
+    assert [part.title for part in found.blocks[0]] == ["Sleep", "Food", "Sport"]
+    assert found.blocks[0][0].body == f"\n\n{words}.\n\n"
 
 
 def test_every_list_becomes_a_block() -> None:
     found = replay.split(f"{LIST}\n\n- one\n- two\n\n{LIST}")
     assert found is not None
     assert len(found.blocks) == 2
-    assert found.segments[2] == "That is all.\n\n- one\n- two\n\nThree things help:\n\n"
+    assert found.segments[2] == "\nThat is all.\n\n- one\n- two\n\nThree things help:\n\n"
     again = found.without({0})
     assert again.blocks == found.blocks[1:]
     assert "".join(part.item for part in found.blocks[0]) in again.segments
@@ -47,7 +55,7 @@ def test_every_list_becomes_a_block() -> None:
         "No list at all.",
         "1. one\n2. two\n3. three\n",  # too short
         "1. A long enough item with ten words in it, yes.\n2. A second one that has its ten words as well.\n",
-        LIST.replace("Rest:", "Plan ahead:"),  # a title twice
+        LIST.replace("2. Rest", "2. Next, rest").split("   It")[0],  # two parts only
     ],
 )
 def test_what_is_no_list_of_parts_is_left_alone(answer: str) -> None:

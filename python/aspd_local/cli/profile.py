@@ -16,6 +16,7 @@ from aspd_local.cli.asking import EXIT_INTERRUPTED
 from aspd_local.cli.flags import MeasuringFlags, Repack, spread
 from aspd_local.cli.models import errors_in_one_line, progress_bar, store
 from aspd_local.cli.progress import set_log
+from aspd_local.errors import ModelError
 from aspd_local.sources import DEFAULT_MODEL, resolve
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _BRANCHES = (2, 3, 4, 5, 6, 8)  # whose speed-up is told
 _POOR = 1.5  # the best of them is less: other types of weights may do better
+_NARROW = ("Q4_0", "Q4_K", "Q6_K", "Q8_0")  # types that our kernels are for, the fastest first
+_REPACKED = ("Q4_0", "Q4_K")
 _ROUNDS = 3
 _SPARE = 64  # cells beside what is measured
 
@@ -187,8 +190,22 @@ def _print(path: Path, opened: Opened) -> None:
     if (best := max(gain for _, gain in gains)) < _POOR:
         typer.echo(
             f"No number of branches gains more than {best:.2f}: narrow steps are slow with the types of this "
-            f"file's weights. `aspd optimize {path.name} -o FILE` tries others."
+            f"file's weights{_better_types(path)}. `aspd optimize {path.name} -o FILE` tries others."
         )
+
+
+def _better_types(path: Path) -> str:
+    """What the file has, and for which types narrow steps are made fast here; empty where that says nothing."""
+    from aspd_local import _core
+
+    fast = [name for name in _NARROW if _core.has_kernel(name[0].lower() + name[1:], name in _REPACKED)]
+    try:
+        has = _core.summarize_weights(str(path))
+    except ModelError:  # in several files
+        return ""
+    if not fast or {has.weights, has.head} <= set(fast):
+        return ""
+    return f" ({has.weights}, head {has.head}); those of {', '.join(fast)} are not on this processor"
 
 
 def _require_matplotlib() -> None:
