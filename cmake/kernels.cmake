@@ -13,12 +13,16 @@ else()
 endif()
 
 file(GLOB kernel_sources CONFIGURE_DEPENDS cpp/kernels/*.cpp)
+if(ASPD_HAS_OP_HOOK)
+  list(FILTER kernel_sources EXCLUDE REGEX "/absent\\.cpp$")
+else()
+  list(FILTER kernel_sources INCLUDE REGEX "/absent\\.cpp$")
+endif()
 add_library(aspd_kernels STATIC ${kernel_sources})
 target_include_directories(aspd_kernels PUBLIC cpp/kernels)
 target_include_directories(aspd_kernels SYSTEM PRIVATE
   "${llama_cpp_dir}/ggml/src" "${llama_cpp_dir}/ggml/src/ggml-cpu")
 target_link_libraries(aspd_kernels PRIVATE aspd_own_code PUBLIC ggml)
-target_compile_definitions(aspd_kernels PRIVATE ASPD_HAS_OP_HOOK=${ASPD_HAS_OP_HOOK})
 
 function(aspd_instruction_set file)
   string(MAKE_C_IDENTIFIER "ASPD_COMPILES_${file}" compiles)

@@ -120,7 +120,6 @@ const Kernels* best_kernels() {
 }
 
 bool install() {
-#if ASPD_HAS_OP_HOOK
   static const bool installed = [] {
     if (best_kernels() == nullptr) return false;
     static const ggml_cpu_op_hook hook{work_size, compute_forward};
@@ -128,9 +127,6 @@ bool install() {
     return true;
   }();
   return installed;
-#else
-  return false;
-#endif
 }
 
 std::int64_t n_products() { return products; }

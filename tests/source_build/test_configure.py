@@ -45,6 +45,13 @@ def definitions_of(build: Path, source: str) -> str:
     return str(command)
 
 
+def sources_in(build: Path, folder: str) -> set[str]:
+    """Names of the files of a folder that are compiled."""
+    commands = json.loads((build / "compile_commands.json").read_text(encoding="utf-8"))
+    files = [Path(entry["file"]) for entry in commands]
+    return {file.name for file in files if file.parent == ROOT / folder}
+
+
 def test_a_missing_compiler_is_named(tmp_path: Path) -> None:
     error = error_of(configure(tmp_path, CXX="/nowhere/c++", CC="/nowhere/cc"))
     assert error.startswith("No C compiler found.")
@@ -74,9 +81,15 @@ def test_a_checkout_of_ones_own_is_used_as_it_is(tmp_path: Path) -> None:
     batch = checkout / "src" / "llama-batch.cpp"
     unpatched = batch.read_text(encoding="utf-8").replace("seq_pos_min(s) <= p0", "seq_pos_min(s) != p0 + 1")
     batch.write_text(unpatched, encoding="utf-8")
+    traits = checkout / "ggml" / "src" / "ggml-cpu" / "traits.h"
+    hooked = traits.read_text(encoding="utf-8")
+    traits.write_text(hooked.replace("ggml_cpu_set_op_hook", "something_else"), encoding="utf-8")
     result = configure(tmp_path / "build", ASPD_LLAMA_CPP_DIR=str(checkout))
     assert result.returncode == 0, result.stderr
-    assert "`sum` will not be available" in " ".join(result.stderr.split())
+    warnings = " ".join(result.stderr.split())
+    assert "`sum` will not be available" in warnings
+    assert "no place for our kernels" in warnings
+    assert sources_in(tmp_path / "build", "cpp/kernels") == {"absent.cpp"}
     assert batch.read_text(encoding="utf-8") == unpatched
     command = definitions_of(tmp_path / "build", "cpp/src/backend.cpp")
     assert "ASPD_HAS_POSITION_GAPS=0" in command
@@ -88,6 +101,8 @@ def test_the_pinned_tree_allows_position_gaps_and_ggml_options_pass_through(tmp_
     result = configure(tmp_path, "-DGGML_RPC=ON", "-DGGML_NATIVE=OFF")
     assert result.returncode == 0, result.stderr
     assert "ASPD_HAS_POSITION_GAPS=1" in definitions_of(tmp_path, "cpp/src/backend.cpp")
+    assert {"narrow.cpp", "x86_avx2.cpp"} <= sources_in(tmp_path, "cpp/kernels")
+    assert "absent.cpp" not in sources_in(tmp_path, "cpp/kernels")
     cpu = definitions_of(tmp_path, "ggml-cpu/ggml-cpu.c")
     assert "-march=native" not in cpu
     assert "-fvisibility=hidden" in cpu
