@@ -18,7 +18,7 @@ STORY = tell(
 if __name__ == "__main__":
     model = FakeModel(STORY)
     model.before = lambda _: time.sleep(SECONDS_A_PIECE)
-    progress.open_model = lambda _: model  # type: ignore[assignment,return-value]
+    progress.open_model = lambda _flags, _settings=None: model  # type: ignore[assignment,return-value]
     if os.isatty(0):
         os.close(os.open(os.ttyname(0), os.O_RDWR))  # Ctrl-C of this terminal is for this process
     main()

@@ -30,6 +30,7 @@ def test_parts_that_stand_alone_have_none() -> None:
         "2. Birch: Divide this number by two.",
         "2. Birch: Water it once you have planted it.",
         "2. Birch: the same procedure as with oak",
+        "2. Birch: Ask a forester if you are still in doubt.",
     ],
 )
 def test_references(part: str) -> None:

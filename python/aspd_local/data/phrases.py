@@ -40,6 +40,8 @@ BACK = _any(
     "what (?:you|we) (?:just|already)",
     "(?:repeat|reverse) (?:the|this|these)",
     "all (?:of )?(?:the |these )?above",
+    r"if (?:you(?:'re| are)?|it|they|the \w+) still",
+    "if (?:none of|nothing|all else|that fails|this fails|that does|this does)",
     "(?:once|after|when|now that) (?:you|we)(?:'ve| have|'re done| are done)",
     "(?:once|after|when|now that|because|since) (?:that|this|it|they|he|she|these|those|everything|all)"
     r"\b[^.]{0,30}\b(?:is|are|was|were|has|have|had|done|ready|finished|completed?)",
