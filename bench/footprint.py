@@ -33,15 +33,15 @@ CELLS = 2048
 
 
 def choose(path: Path, n_branches: int) -> list[tuple[replay.Structure, str]]:
-    """The first answers of a file with a list of so many items. Raises ValueError if there are too few."""
+    """The first answers of a file with one block of so many branches. Raises ValueError: too few."""
     found = []
     for answer in replay.read(path):
         structure = replay.split(answer)
-        if structure is not None and len(structure.parts) == n_branches:
+        if structure is not None and [len(block) for block in structure.blocks] == [n_branches]:
             found.append((structure, answer))
         if len(found) == ANSWERS:
             return found
-    raise ValueError(f"{path}: fewer than {ANSWERS} answers with a list of {n_branches} items")
+    raise ValueError(f"{path}: fewer than {ANSWERS} answers with one block of {n_branches} branches")
 
 
 def child(settings: comparison.Settings, way: str, answers: Sequence[tuple[replay.Structure, str]]) -> None:

@@ -196,9 +196,15 @@ def test_profile_off_measures_nothing(tiny_llama: TinyModel, measured: Install) 
     assert made.made == []
 
 
+def test_model_lays_weights_out_as_it_is_told(tiny_llama: TinyModel, measured: Install) -> None:
+    made = measured(REPACKED_PAYS)
+    Model(tiny_llama.path, n_threads=1, repack="off").close()
+    assert made.made == [(False, profile.SHORT)]
+
+
 @pytest.mark.parametrize("setting", ["profile", "repack"])
 def test_unknown_words_are_refused(tiny_llama: TinyModel, setting: str) -> None:
-    with pytest.raises(ValueError, match=setting):
+    with pytest.raises(ValueError, match=f"{setting} must be one of"):
         Model(tiny_llama.path, **{setting: "sometimes"})  # type: ignore[arg-type]
 
 

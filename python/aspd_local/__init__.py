@@ -7,6 +7,9 @@
 
 from __future__ import annotations
 
+import logging
+from typing import TYPE_CHECKING
+
 from aspd_local.errors import (
     AspdError,
     CancelledError,
@@ -19,8 +22,10 @@ from aspd_local.errors import (
     ProtocolError,
 )
 from aspd_local.events import Done, End, Event, Fork, Join, ReadingOrder, Text, fold
-from aspd_local.model import Model
 from aspd_local.results import Answer, Block, Branch, Timings, Usage
+
+if TYPE_CHECKING:
+    from aspd_local.model import Model
 
 __version__ = "0.1.0"
 
@@ -50,3 +55,14 @@ __all__ = [
     "__version__",
     "fold",
 ]
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # quiet unless the program asks for the log
+
+
+def __getattr__(name: str) -> type[Model]:
+    """Model, when it is asked for: whoever needs no engine should not wait for it."""
+    if name != "Model":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from aspd_local.model import Model
+
+    return Model

@@ -6,18 +6,17 @@ serves them all. One thread at a time steps an engine; a second one gets EngineB
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
 import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from typing_extensions import Unpack
 
-from aspd_local import _core, chat, protocol, tuning
+from aspd_local import _core, chat, protocol
 from aspd_local.events import Done, End, Event, Fork, Join, ReadingOrder, Text, branch_name
 from aspd_local.history import History
 from aspd_local.layout import JoinRule, Layout, Segment, Trunk, lay_out, structure
@@ -26,8 +25,10 @@ from aspd_local.protocol import ProtocolFile
 from aspd_local.results import Answer, Block, Branch, FinishReason, Timings, Usage
 from aspd_local.typing import AnswerOptions, EngineSettings
 
+if TYPE_CHECKING:
+    import asyncio
+
 _log = logging.getLogger("aspd_local")
-_log.addHandler(logging.NullHandler())  # quiet unless the program asks for llama.cpp's log
 
 SERIAL = "serial"
 _NEVER_PAYS = "on this machine no number of branches is predicted to pay (aspd profile)"
@@ -74,10 +75,12 @@ class Model:
             DownloadError: it could not be fetched.
             ValueError: a malformed name or setting.
         """
+        from aspd_local import tuning
         from aspd_local.sources import resolve
 
         self.path = resolve(os.fspath(source), offline=offline, progress=progress)
         measured = _one_of("profile", settings.pop("profile", "auto"), ("auto", "off")) == "auto"
+        repack = _one_of("repack", settings.pop("repack", "auto"), ("auto", "on", "off"))
         options = _core.ModelOptions()
         options.use_mmap = use_mmap
         options.n_gpu_layers = n_gpu_layers
@@ -86,7 +89,7 @@ class Model:
                 path=self.path,
                 model_options=options,
                 engine_options=_engine_options(settings),
-                repack=_one_of("repack", settings.pop("repack", "auto"), ("auto", "on", "off")),
+                repack=repack,
             )
             told = None if progress is None else functools.partial(_measuring, progress)
             opened = how.open(measure=measured, progress=told)
@@ -426,6 +429,8 @@ class Model:
 
     async def _astep(self) -> None:
         """One step on another thread. Whoever waits steps for all."""
+        import asyncio  # most programs need none of it, and it takes its time
+
         if self._step_lock is None:
             self._step_lock = asyncio.Lock()
         waiting = {key for key, queue in self._queues.items() if not queue}

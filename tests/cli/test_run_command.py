@@ -116,7 +116,15 @@ def test_model_flags_reach_the_model(runner: CliRunner, use: Use) -> None:
         app, ["run", "-m", "a.gguf", "--n-ctx", "64", "--threads", "3", "--gpu-layers", "0", "How?"]
     )
     assert (opened[0].model, opened[0].gpu_layers) == ("a.gguf", 0)
-    assert opened[0].settings() == {"n_ctx": 64, "n_threads": 3, "n_threads_batch": 3}
+    own = {"n_ctx": 64, "n_threads": 3, "n_threads_batch": 3}
+    assert opened[0].settings() == {**own, "repack": "auto", "profile": "auto"}
+
+
+def test_what_is_measured_can_be_turned_off(runner: CliRunner, use: Use) -> None:
+    opened = use(FakeModel())
+    runner.invoke(app, ["run", "--repack", "off", "--profile", "off", "How?"])
+    settings = opened[0].settings()
+    assert (settings["repack"], settings["profile"]) == ("off", "off")
 
 
 @pytest.mark.parametrize(

@@ -195,7 +195,7 @@ def _print(path: Path, opened: Opened) -> None:
 
 
 def _better_types(path: Path) -> str:
-    """What the file has, and for which types narrow steps are made fast here; empty where that says nothing."""
+    """What the file has, and for which types narrow steps are fast here; empty where that says nothing."""
     from aspd_local import _core
 
     fast = [name for name in _NARROW if _core.has_kernel(name[0].lower() + name[1:], name in _REPACKED)]
