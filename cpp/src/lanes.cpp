@@ -114,7 +114,7 @@ void Engine::Impl::take_sampled(Live& live, Lane& lane, Token token) {
 
 void Engine::Impl::no_token(Live& live, Lane& lane) {
   if (lane.parser->state() == Parser::State::kPlan) {
-    act(live, lane, lane.parser->give_up_plan("no token is allowed in the plan"), 0);
+    act(live, lane, lane.parser->no_way_on("no token is allowed in the plan"), 0);
   } else if (lane.block > 0) {
     leave_branch(live, lane, FinishReason::kStop);
   } else {
@@ -179,7 +179,8 @@ void Engine::Impl::rewind(Live& live, Lane& lane, const Outcome& outcome, std::s
   const auto sampled = static_cast<std::size_t>(
       std::count_if(lane.kinds.end() - static_cast<std::ptrdiff_t>(taken), lane.kinds.end(),
                     [](Lane::Kind kind) { return kind != Lane::Kind::kFed; }));
-  if (lane.bans.size() >= kMostBans || !lane.rewind(outcome.n_rewind, undecoded, outcome.ban)) {
+  const bool insists = outcome.fallback.empty() && lane.bans.size() >= kMostBans;
+  if (insists || !lane.rewind(outcome.n_rewind, undecoded, outcome.ban)) {
     lane.pending.clear();
     no_token(live, lane);
     return;

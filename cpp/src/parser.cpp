@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::size_t kNone = std::string_view::npos;
 constexpr std::size_t kLongestMarker = 64;  // bytes of shown text that are looked at again
+constexpr int kMostRetries = 4;             // titles of one plan that are begun anew
 
 std::string trimmed(std::string_view text) {
   const std::size_t first = text.find_first_not_of(" \t\r\n");
@@ -181,6 +182,9 @@ Outcome Parser::accept_text(Token token, std::string_view piece) {
   for (const Held& held : held_) plan_.push_back(held.token);
   plan_lead_ = held_text_.substr(0, at);  // released with the fork: a rewind takes its token back too
   plan_text_ = held_text_.substr(at + met.text.size());
+  plan_ends_.assign(plan_.size(), 0);
+  plan_ends_.back() = plan_text_.size();
+  retried_ = 0;
   held_.clear();
   held_text_.clear();
   enter(State::kPlan);
@@ -204,6 +208,7 @@ Outcome Parser::accept_plan_text(Token token, std::string_view piece) {
   title_full_ = false;
   plan_.push_back(token);
   plan_text_ += piece;
+  plan_ends_.push_back(plan_text_.size());
   return check_plan_text();
 }
 
@@ -257,10 +262,31 @@ Outcome Parser::malformed(const std::string& reason) {
   plan_.clear();
   plan_lead_.clear();
   plan_text_.clear();
+  plan_ends_.clear();
   items_.clear();
   plans_allowed_ = false;
   asked_ = false;
   enter(State::kTrunk);
+  return outcome;
+}
+
+// A title that repeats an earlier one word by word up to its limit can neither end nor go on, for one.
+Outcome Parser::no_way_on(const std::string& reason) {
+  const std::size_t newline = plan_text_.rfind('\n');
+  const std::size_t line = newline == std::string::npos ? 0 : newline + 1;
+  const auto first = std::upper_bound(plan_ends_.begin(), plan_ends_.end(), line);
+  const auto kept = static_cast<std::size_t>(first - plan_ends_.begin());
+  if (!restricts() || !asked_ || retried_ >= kMostRetries || first == plan_ends_.end() || kept == 0)
+    return give_up_plan(reason);
+  ++retried_;
+  Outcome outcome;
+  outcome.action = Action::kRewind;
+  outcome.n_rewind = plan_.size() - kept;
+  outcome.ban = plan_[kept];
+  plan_.resize(kept);
+  plan_ends_.resize(kept);
+  plan_text_.resize(plan_ends_.back());
+  title_full_ = false;
   return outcome;
 }
 

@@ -211,6 +211,53 @@ TEST(prose_in_a_plan_turns_it_serial) {
   CHECK(!outcome.fallback.empty());
 }
 
+TEST(a_title_that_cannot_go_on_is_begun_anew) {
+  const Protocol protocol = text();
+  Parser parser(&protocol, Parser::State::kTrunk, 16);
+  parser.ask_for_plan();
+  std::string shown;
+  const std::string title = "one two three four five six seven eight nine ten";
+  feed(parser, {"<plan>", "\n", title, "\n", "one two three", " four five six seven eight nine ten"}, shown);
+  CHECK(!parser.allows(" eleven"));  // the title is full
+  CHECK(!parser.allows("\n"));       // and has been there before
+  const Outcome again = parser.no_way_on("stuck");
+  CHECK(again.action == Action::kRewind);
+  CHECK_EQ(again.n_rewind, std::size_t{2});
+  CHECK_EQ(again.ban, Token{104});  // the fifth piece
+  CHECK(again.fallback.empty());
+  CHECK(parser.state() == Parser::State::kPlan);
+  feed(parser, {"another title", "\n"}, shown);
+  const Outcome fork = parser.accept(kWord, "</plan>");
+  CHECK(fork.action == Action::kFork);
+  CHECK(fork.titles == (std::vector<std::string>{title, "another title"}));
+}
+
+TEST(a_plan_that_leads_nowhere_again_and_again_is_given_up) {
+  const Protocol protocol = text();
+  Parser parser(&protocol, Parser::State::kTrunk, 16);
+  parser.ask_for_plan();
+  std::string shown;
+  feed(parser, {"<plan>", "\n"}, shown);
+  for (int i = 0; i < 4; ++i) {
+    feed(parser, {"Sleep"}, shown);
+    CHECK_EQ(parser.no_way_on("stuck").n_rewind, std::size_t{1});
+  }
+  feed(parser, {"Sleep"}, shown);
+  const Outcome over = parser.no_way_on("stuck");
+  CHECK_EQ(over.fallback, std::string("stuck"));
+  CHECK_EQ(over.n_rewind, std::size_t{3});
+  CHECK(parser.state() == Parser::State::kTrunk);
+}
+
+TEST(a_plan_of_the_models_own_is_given_up_at_once) {
+  const Protocol protocol = text();
+  Parser parser(&protocol, Parser::State::kTrunk, 16);
+  std::string shown;
+  feed(parser, {"<plan>", "\n", "Sleep"}, shown);
+  CHECK_EQ(parser.no_way_on("stuck").n_rewind, std::size_t{3});
+  CHECK(parser.state() == Parser::State::kTrunk);
+}
+
 TEST(a_full_title_of_a_plan_that_was_asked_for_ends_at_its_last_word) {
   const Protocol protocol = text();
   Parser parser(&protocol, Parser::State::kTrunk, 16);

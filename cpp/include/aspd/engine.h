@@ -143,7 +143,8 @@ class Engine {
   std::vector<float> score(const Layout& layout);
   // As score(), for a tree of texts: [n_nodes][n_tokens of the node]. Node i goes on from the end of node
   // parents[i], which comes before it; -1: it stands alone. A node sees those above it and itself. Its first
-  // token is predicted from the last of its parent; 0 where it has none. Whatever nodes share is decoded once.
+  // token is predicted from the last of its parent; 0 where it has none. Whatever nodes share is decoded
+  // once.
   std::vector<std::vector<float>> score_tree(const std::vector<std::vector<Token>>& nodes,
                                              const std::vector<std::int32_t>& parents);
   // Rows of logits after each token: [n_tokens * n_vocab], for oracles on tiny models.

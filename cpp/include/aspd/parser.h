@@ -54,7 +54,11 @@ class Parser {
   // CONTROL ids that must not be sampled now.
   [[nodiscard]] const std::vector<Token>& banned() const { return banned_; }
 
-  // Nothing may be chosen in the plan: take it back. n_rewind counts tokens accepted since it began.
+  // Nothing may be chosen in the plan: take back the title that is written, so that another one is begun, if
+  // the plan was asked for; the whole plan else, and where a few titles have led nowhere. n_rewind counts
+  // tokens accepted.
+  Outcome no_way_on(const std::string& reason);
+  // Take the plan back. n_rewind counts tokens accepted since it began.
   Outcome give_up_plan(const std::string& reason);
   // After a join the trunk goes on; n_blocks: blocks in the answer so far.
   void after_join(int n_blocks);
@@ -92,7 +96,9 @@ class Parser {
   std::vector<Token> plan_;  // tokens since the plan began, its opening marker included
   std::string plan_lead_;    // text markers: bytes before the opening marker in its own first token
   std::string plan_text_;    // text markers: bytes of the plan after its opening marker
-  bool in_item_ = false;     // CONTROL markers: between item_open and item_close
+  std::vector<std::size_t> plan_ends_;  // text markers: size of plan_text_ after each token of plan_
+  int retried_ = 0;                     // titles that were taken back
+  bool in_item_ = false;                // CONTROL markers: between item_open and item_close
   std::string item_;
   std::vector<std::string> items_;
 };
