@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from aspd_local.cli import progress
 from aspd_local.cli.asking import EXIT_INTERRUPTED, ask
@@ -89,6 +88,8 @@ def _forks_by_itself(engine: Answerer, messages: list[Message], options: AnswerO
 
 
 def _print_table(rows: list[tuple[str, str, str]]) -> None:
+    from rich.table import Table
+
     table = Table("", "serial", "parallel", box=None, pad_edge=False, header_style="bold")
     for column in table.columns[1:]:
         column.justify = "right"

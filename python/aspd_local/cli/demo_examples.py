@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aspd_local.protocol import ProtocolFile, load
-
 if TYPE_CHECKING:
     from aspd_local.chat import Message
+    from aspd_local.protocol import ProtocolFile
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,8 @@ _EXAMPLES = (
 
 def example_turns(protocol: str) -> list[Message]:
     """The examples as earlier turns of a chat, in the markup of a protocol with text markers; else none."""
+    from aspd_local.protocol import load
+
     file = load(protocol)
     if file.markers != "text":
         return []

@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.status import Status
 
 from aspd_local.cli.models import progress_bar, store
 from aspd_local.sources import resolve
@@ -23,6 +22,8 @@ class Waiting:
     """A line that moves, on a terminal's stderr, until stop() or the end of the `with`."""
 
     def __init__(self, text: str) -> None:
+        from rich.status import Status
+
         console = Console(stderr=True, markup=False, highlight=False)
         fits = console.is_terminal and not console.is_dumb_terminal
         self._status = Status(text, console=console) if fits else None
