@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from aspd_local.cli import data, models
+from aspd_local.cli import models
 from aspd_local.cli.chat import chat
 from aspd_local.cli.demo import demo
 from aspd_local.cli.optimize import optimize
@@ -28,7 +28,18 @@ app.command("demo")(demo)
 app.command("profile")(profile)
 app.command("optimize")(optimize)
 app.add_typer(models.app, name="models")
-app.add_typer(data.app, name="data")
+
+
+@app.command(
+    "data",
+    help="Make training data with parallel structure from ordinary answers, and look at it.",
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def _data(context: typer.Context) -> None:
+    from aspd_local.cli import data  # its flags are many, and most commands need none of them
+
+    data.app(context.args, prog_name="aspd data")
 
 
 def _print_version(wanted: bool) -> None:
