@@ -96,18 +96,25 @@ class Settings:
 
     def conditions(self) -> dict[str, Any]:
         """What a reader must know to judge a figure; JSON values."""
-        from aspd_local import _core, profile
-
         return {
             "model": self.model.name,
             "threads": self.threads,
             "flash_attn": self.flash_attn,
             "cache_type": self.cache_type,
             "reference_openmp": self.openmp,
-            "engine_build": _core.build_info(),
-            "processor": f"{profile.processor()}, {os.cpu_count()} cores",
-            "load_average": round(os.getloadavg()[0], 2),
+            **machine(),
         }
+
+
+def machine() -> dict[str, Any]:
+    """Build, processor and what else runs there; JSON values."""
+    from aspd_local import _core, profile
+
+    return {
+        "engine_build": _core.build_info(),
+        "processor": f"{profile.processor()}, {os.cpu_count()} cores",
+        "load_average": round(os.getloadavg()[0], 2),
+    }
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,6 @@ against ours, the median of pairs; above 1 ours is faster. roofline: the rooflin
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 from typing import Any
@@ -21,7 +20,7 @@ from typing import Any
 import comparison
 from width import parse_widths
 
-from aspd_local import _core, profile
+from aspd_local import _core
 
 # The shape of a feed-forward matrix of a model of 1.5B parameters; so many that no cache keeps them.
 ROWS, COLUMNS, MATRICES = 8960, 1536, 8
@@ -32,37 +31,35 @@ BANDWIDTH_BYTES = 1 << 29
 REPACKED = ("q4_0", "q4_K", "iq4_nl")
 
 
+def time_products(
+    kind: str, width: int, threads: int, *, shape: tuple[int, int] = (ROWS, MATRICES), n_times: int = 3
+) -> _core.ProductTimes:
+    """Products with `width` rows on the right. shape: rows of a matrix, matrices."""
+    n_rows, n_matrices = shape
+    return _core.time_products(
+        kind,
+        repack=kind in REPACKED,
+        n_rows=n_rows,
+        k=COLUMNS,
+        n_matrices=n_matrices,
+        width=width,
+        n_threads=threads,
+        n_times=n_times,
+    )
+
+
 def seconds(kind: str, width: int, threads: int, *, on: bool) -> float:
     """Of a product of all matrices, the median of a few."""
     _core.enable_kernels(on)
     try:
-        found = _core.time_products(
-            kind,
-            repack=kind in REPACKED,
-            n_rows=ROWS,
-            k=COLUMNS,
-            n_matrices=MATRICES,
-            width=width,
-            n_threads=threads,
-            n_times=3,
-        )
+        return statistics.median(time_products(kind, width, threads).seconds)
     finally:
         _core.enable_kernels(True)
-    return statistics.median(found.seconds)
 
 
 def arithmetic_s_per_byte(kind: str, threads: int) -> float:
     """Seconds for a byte of cached weights and one row on the right, in a wide product."""
-    found = _core.time_products(
-        kind,
-        repack=kind in REPACKED,
-        n_rows=CACHED_ROWS,
-        k=COLUMNS,
-        n_matrices=1,
-        width=WIDEST,
-        n_threads=threads,
-        n_times=200,
-    )
+    found = time_products(kind, WIDEST, threads, shape=(CACHED_ROWS, 1), n_times=200)
     return min(found.seconds) / WIDEST / found.weight_bytes
 
 
@@ -70,16 +67,7 @@ def measure(
     kind: str, widths: list[int], rounds: int, threads: int, bandwidth: float
 ) -> list[dict[str, Any]]:
     """A row for each width."""
-    n_bytes = _core.time_products(
-        kind,
-        repack=kind in REPACKED,
-        n_rows=ROWS,
-        k=COLUMNS,
-        n_matrices=MATRICES,
-        width=1,
-        n_threads=threads,
-        n_times=1,
-    ).weight_bytes
+    n_bytes = time_products(kind, 1, threads, n_times=1).weight_bytes
     arithmetic = arithmetic_s_per_byte(kind, threads)
     pairs: dict[int, list[tuple[float, float]]] = {width: [] for width in widths}
     one: list[float] = []
@@ -132,9 +120,7 @@ def main() -> None:
     result: dict[str, Any] = {
         "kernels": _core.kernels(),
         "threads": args.threads,
-        "processor": f"{profile.processor()}, {os.cpu_count()} cores",
-        "load_average": round(os.getloadavg()[0], 2),
-        "engine_build": _core.build_info(),
+        **comparison.machine(),
         "read_gb_per_s": bandwidth / 1e9,
         "shape": {"rows": ROWS, "columns": COLUMNS, "matrices": MATRICES},
         "products": [

@@ -24,6 +24,7 @@ from aspd_local.data.foreign import siblings_for
 from aspd_local.data.scoring import ModelScorer
 from aspd_local.data.stages import Prepared, prepare_line
 from aspd_local.layout import Block, Trunk, lay_out
+from aspd_local.model import to_core
 
 CONFIG = Config()
 
@@ -79,10 +80,7 @@ class FromScratch:
         """The tail behind the join."""
         layout = lay_out([Trunk(texts.prefix), Block(texts.branches), Trunk(texts.tail)], "sum")
         self.n_tokens += len(layout)
-        core = _core.Layout(
-            list(layout.token_ids), list(layout.positions), list(layout.block_ids), list(layout.branch_ids)
-        )
-        return [-score for score in self._engine.score(core)][len(layout) - len(texts.tail) + 1 :]
+        return [-score for score in self._engine.score(to_core(layout))][len(layout) - len(texts.tail) + 1 :]
 
 
 def shared(scorer: ModelScorer, texts: Texts) -> tuple[list[float], int]:

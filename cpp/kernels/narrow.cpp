@@ -9,6 +9,7 @@
 #include "packing.h"
 #include "repack.h"
 #include "traits.h"
+#include "type_names.h"
 
 namespace aspd::kernels {
 
@@ -136,14 +137,7 @@ void enable(bool on) { enabled = on; }
 std::string in_use() { return install() && enabled ? best_kernels()->name : ""; }
 
 bool has_kernel(const std::string& type, bool repacked) {
-  if (!install()) return false;
-  for (int id = 0; id < GGML_TYPE_COUNT; ++id) {
-    const auto each = static_cast<ggml_type>(id);
-    if (ggml_type_name(each) != nullptr && type == ggml_type_name(each)) {
-      return choose(each, repacked).kernel.product != nullptr;
-    }
-  }
-  return false;
+  return install() && choose(type_named(type), repacked).kernel.product != nullptr;
 }
 
 }  // namespace aspd::kernels

@@ -11,6 +11,7 @@
 #include "ggml.h"
 #include "narrow.h"
 #include "repack.h"
+#include "type_names.h"
 
 namespace aspd::kernels {
 
@@ -27,12 +28,9 @@ struct FreePool {
 };
 
 ggml_type type_of(const std::string& name) {
-  for (int id = 0; id < GGML_TYPE_COUNT; ++id) {
-    const auto type = static_cast<ggml_type>(id);
-    const char* known = ggml_type_name(type);
-    if (known != nullptr && name == known && ggml_blck_size(type) > 0) return type;
-  }
-  throw std::invalid_argument("unknown type of weights: " + name);
+  const ggml_type type = type_named(name);
+  if (type == GGML_TYPE_COUNT) throw std::invalid_argument("unknown type of weights: " + name);
+  return type;
 }
 
 // Matrices of weights, a right-hand side, and a graph that multiplies each of them with it.

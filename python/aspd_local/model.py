@@ -227,7 +227,7 @@ class Model:
         # An answer that was cut off ends with a token that was sampled but not decoded.
         for n_tokens in (len(layout), len(layout) - 1):
             held = _prefix(layout, n_tokens)
-            if state := engine.save_state(_to_core(held)):
+            if state := engine.save_state(to_core(held)):
                 answers = self._history.items()
                 saved = session.Session(protocol=name, layout=held, answers=answers, state=state)
                 session.save(path, self.path, self._model, saved)
@@ -245,7 +245,7 @@ class Model:
         from aspd_local import session
 
         saved = session.load(path, self.path, self._model)
-        self._open_engine().load_state(_to_core(saved.layout), saved.state)
+        self._open_engine().load_state(to_core(saved.layout), saved.state)
         for name, text, segments in saved.answers:
             self._history.remember(name, text, segments)
         self._last = (saved.protocol, saved.layout)
@@ -393,7 +393,7 @@ class Model:
     ) -> tuple[_core.Request, str, str | None]:
         rule: JoinRule = "linear" if bound is None else _rule(bound)
         prompt = lay_out(segments, rule, reentry=True)
-        request = options.to_request(_to_core(prompt), bound)
+        request = options.to_request(to_core(prompt), bound)
         if bound is None:
             self._ban_markers(request)
         fallback = None
@@ -551,7 +551,8 @@ def _reason(reason: _core.FinishReason) -> FinishReason:
     return reasons[reason.name]
 
 
-def _to_core(layout: Layout) -> _core.Layout:
+def to_core(layout: Layout) -> _core.Layout:
+    """A layout as the engine takes it."""
     return _core.Layout(
         list(layout.token_ids), list(layout.positions), list(layout.block_ids), list(layout.branch_ids)
     )

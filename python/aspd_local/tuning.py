@@ -5,9 +5,10 @@ What was measured once is kept (profile). Knows neither chats nor how the engine
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -78,24 +79,27 @@ class Tuning:
         """
         if not measure:
             return self._load(repacked=self.repack != "off")
-        found = profile.load(self._key())
+        found = profile.load(self._key)
         if found is not None:
             return _scheduled(self._load(repacked=found.repacked), found)
         opened = self._load(repacked=self.repack != "off")
         if not opened.engine.can_join or opened.model.n_params < LEAST_PARAMETERS:
             return opened
         _log.info("measuring what decode steps cost on this machine, once for this model")
-        first = [opened]
-        del opened
         try:
-            opened = self._measure(first, profile.SHORT, progress)
+            found = self._profile(opened, profile.SHORT, progress)
         except ContextFullError:
-            return self._load(repacked=self.repack != "off")  # too small a context to tell
-        if opened.profile is not None:
-            try:
-                profile.save(opened.profile)
-            except OSError as error:
-                _log.warning("the profile cannot be kept: %s", error)
+            return opened  # too small a context to tell
+        if self._has_other_way():
+            del opened  # one at a time in memory
+            opened = self._better(found, profile.SHORT, progress)
+        else:
+            opened = _scheduled(opened, found)
+        assert opened.profile is not None, "it has been measured"
+        try:
+            profile.save(opened.profile)
+        except OSError as error:
+            _log.warning("the profile cannot be kept: %s", error)
         return opened
 
     def measure(self, extent: Extent, progress: Progress | None = None) -> Opened:
@@ -108,35 +112,36 @@ class Tuning:
         if not opened.engine.can_join:
             path = str(self.path)
             raise ModelError(f"{self.path.name} cannot be forked: {opened.engine.cannot_join_reason}", path)
-        first = [opened]
-        del opened
-        return self._measure(first, extent, progress)
+        found = self._profile(opened, extent, progress)
+        if not self._has_other_way():
+            return _scheduled(opened, found)
+        del opened  # one at a time in memory
+        return self._better(found, extent, progress)
 
-    def _measure(self, first: list[Opened], extent: Extent, progress: Progress | None) -> Opened:
-        """first: the model as it was loaded, taken out of the list: one is in memory at a time."""
-        current = first.pop()
-        found = self._profile(current, extent, progress)
-        if self.repack != "auto" or not may_repack(self.path):
-            return _scheduled(current, found)
-        del current
-        current = self._load(repacked=False)
-        other_way = cost(self._profile(current, GLIMPSE, None)) / cost(found)
+    def _has_other_way(self) -> bool:
+        return self.repack == "auto" and may_repack(self.path)
+
+    def _better(self, repacked: Profile, extent: Extent, progress: Progress | None) -> Opened:
+        """The model with its weights as they are, if steps are clearly faster so; else repacked."""
+        plain = self._load(repacked=False)
+        other_way = cost(self._profile(plain, GLIMPSE, None)) / cost(repacked)
         if other_way < _CLEARLY:
-            return _scheduled(current, self._profile(current, extent, progress), other_way=1 / other_way)
-        del current
-        return _scheduled(self._load(repacked=True), found, other_way=other_way)
+            return _scheduled(plain, self._profile(plain, extent, progress), other_way=1 / other_way)
+        del plain  # one at a time in memory
+        return _scheduled(self._load(repacked=True), repacked, other_way=other_way)
 
     def _load(self, *, repacked: bool) -> Opened:
         self.model_options.use_extra_bufts = repacked
         model = _core.Model.load(os.fspath(self.path), self.model_options)
         return Opened(model=model, engine=_core.Engine(model, self.engine_options), repacked=repacked)
 
+    @functools.cached_property
     def _key(self) -> profile.Key:
         n_gpu_layers = self.model_options.n_gpu_layers
         return profile.key_of(self.path, self.engine_options, n_gpu_layers=n_gpu_layers, repack=self.repack)
 
     def _profile(self, opened: Opened, extent: Extent, progress: Progress | None) -> Profile:
-        return profile.measure(self._key(), opened.engine, extent, progress, repacked=opened.repacked)
+        return profile.measure(self._key, opened.engine, extent, progress, repacked=opened.repacked)
 
 
 def may_repack(path: Path) -> bool:
@@ -159,10 +164,4 @@ def cost(found: Profile) -> float:
 def _scheduled(opened: Opened, found: Profile, other_way: float | None = None) -> Opened:
     if opened.engine.can_join:
         opened.engine.set_width_curve(found.curve())
-    return Opened(
-        model=opened.model,
-        engine=opened.engine,
-        repacked=found.repacked,
-        profile=found,
-        other_way=other_way,
-    )
+    return replace(opened, profile=found, other_way=other_way)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from aspd_local import DataError
-from aspd_local.data.checkpoint import Checkpoint, Target, check_apart, digest, whole_lines
+from aspd_local.data.checkpoint import Checkpoint, Target, check_apart, whole_lines
+from aspd_local.sources.digest import sha256_of
 
 FACTS = {"input": "abc", "seed": 1}
 
@@ -104,4 +105,4 @@ def test_whole_lines_and_digest(tmp_path: Path) -> None:
         path.write_bytes(content)
         assert whole_lines(path) == expected
     path.write_bytes(b"abc")
-    assert digest(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert sha256_of(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -101,7 +101,7 @@ def test_answer_that_ends_with_the_block_has_no_tail(tiny_scorer: ModelScorer) -
 def test_a_small_cache_gives_the_same_scores(
     tiny_llama: TinyModel, texts: Texts, tiny_scorer: ModelScorer
 ) -> None:
-    """Foreign conditions that do not fit side by side are scored in groups."""
+    """Conditions are scored one path at a time: room for the longest is enough."""
     longest = len(texts.prefix) + sum(map(len, texts.branches)) + len(texts.tail) + 64
     n_ctx = -(-longest // 32) * 32
     with Model(

@@ -1,4 +1,4 @@
-"""The tree of conditions, and both ways to score one."""
+"""The tree of conditions, and its scores."""
 
 from __future__ import annotations
 
@@ -44,27 +44,25 @@ def test_pattern_is_what_every_branch_holds() -> None:
     ]
 
 
-def test_side_by_side_equals_each_path_as_plain_text(tiny_scorer: ModelScorer) -> None:
+def test_scores_of_a_tree_equal_each_path_as_plain_text(tiny_scorer: ModelScorer) -> None:
     tree = Tree()
     root = tree.add([70, 71, 72], -1)
     a = tree.add([73, 74], root)
     b = tree.add([75], root)
     c = tree.add([76, 77, 78], a)
     d = tree.add([79], a)
-    found = tiny_scorer._scored_side_by_side(tree)
+    found = tiny_scorer._scored_tree(tree)
     for leaf in (b, c, d):
         expected = plain(tiny_scorer, tree.path(leaf))[-len(tree.nodes[leaf]) :]
         assert list(found[leaf]) == pytest.approx(expected, abs=2e-3)
 
 
-def test_core_that_knows_trees_gives_the_same(tiny_scorer: ModelScorer) -> None:
-    if tiny_scorer._score_tree is None:
-        pytest.skip("this core has no score_tree")
-    conditions = Conditions.of(TEXTS, alone=True)
-    by_tree = tiny_scorer._scored_tree(conditions.tree)
-    aside = tiny_scorer._scored_side_by_side(conditions.tree)
+def test_scores_of_conditions_equal_each_path_as_plain_text(tiny_scorer: ModelScorer) -> None:
+    tree = (conditions := Conditions.of(TEXTS, alone=True)).tree
+    by_tree = tiny_scorer._scored_tree(tree)
     for leaf in (conditions.serial, *conditions.alone, *conditions.foreign):
-        assert list(by_tree[leaf]) == pytest.approx(list(aside[leaf]), abs=2e-3)
+        aside = plain(tiny_scorer, tree.path(leaf))[-len(tree.nodes[leaf]) :]
+        assert list(by_tree[leaf]) == pytest.approx(aside, abs=2e-3)
 
 
 def plain(scorer: ModelScorer, ids: Sequence[int]) -> list[float]:

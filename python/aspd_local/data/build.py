@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeAlias
 
-from aspd_local.data.checkpoint import Checkpoint, Target, check_apart, digest
+from aspd_local.data.checkpoint import Checkpoint, Target, check_apart
 from aspd_local.data.config import Config
 from aspd_local.data.example import BadLine
 from aspd_local.data.foreign import Stranger, draw, stranger
@@ -20,6 +20,7 @@ from aspd_local.data.record import Record, to_line
 from aspd_local.data.scoring import Scorer
 from aspd_local.data.stages import Judge, Prepared, finish, prepare_line
 from aspd_local.errors import DataError
+from aspd_local.sources.digest import sha256_of
 
 Progress: TypeAlias = Callable[[str, int, int], None]  # what is done; bytes read, bytes of the input
 Line: TypeAlias = tuple[int, int, bytes]  # byte behind it, number from 1, content
@@ -109,7 +110,7 @@ def build(
         OSError: a file cannot be read or written.
     """
     check_apart(answers, target)
-    facts = {"input": digest(answers), "limit": how.limit, "config": config.to_dict()}
+    facts = {"input": sha256_of(answers), "limit": how.limit, "config": config.to_dict()}
     with Checkpoint(target, facts) as file:
         pool = draw_pool(answers, config, how) if models.scorer else ()
         summary = Summary()

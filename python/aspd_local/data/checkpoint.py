@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -130,12 +129,3 @@ def whole_lines(path: Path) -> tuple[int, int]:
                 end = at + last + 1
             at += len(piece)
     return n_lines, end
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal. Raises: OSError."""
-    found = sha256()
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            found.update(piece)
-    return found.hexdigest()

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from aspd_local import chat
 from aspd_local.chat import Message
-from aspd_local.data.checkpoint import Checkpoint, Target, check_apart, digest
+from aspd_local.data.checkpoint import Checkpoint, Target, check_apart
 from aspd_local.errors import ContextFullError, DataError
 from aspd_local.events import Done
+from aspd_local.sources.digest import sha256_of
 
 if TYPE_CHECKING:
     from aspd_local.events import Event
@@ -88,7 +89,7 @@ def generate(
         DecodeError: llama.cpp could not compute a step.
     """
     check_apart(prompts, target)
-    facts = {"input": digest(prompts), "settings": asdict(settings)}
+    facts = {"input": sha256_of(prompts), "settings": asdict(settings)}
     total = prompts.stat().st_size
     tally = Tally()
     with Checkpoint(target, facts) as file:

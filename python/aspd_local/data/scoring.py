@@ -7,10 +7,10 @@ where they differ.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 from aspd_local import chat
 from aspd_local.data.conditions import Conditions, Nats, Texts, Tree, cut, patterns
@@ -20,9 +20,6 @@ from aspd_local.layout import Block, JoinRule, Segment, Trunk, lay_out
 
 if TYPE_CHECKING:
     from aspd_local.model import Model
-
-_SPARE = 64  # cells that are left free
-_ScoreTree: TypeAlias = Callable[[list[list[int]], list[int]], list[list[float]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +88,6 @@ class ModelScorer:
 
         self._core = model.core
         self._engine = model.engine
-        self._score_tree: _ScoreTree | None = getattr(model.engine, "score_tree", None)
         self._template = chat.compile_template(model.core) if model.core.chat_template else None
         self._rule: JoinRule = "sum" if _core.has_position_gaps() else "longest"
 
@@ -161,46 +157,13 @@ class ModelScorer:
 
     def _scored_tree(self, tree: Tree) -> list[Nats]:
         """Negative log-likelihoods of every node, [n_nodes]."""
-        if self._score_tree is not None:
-            scores = self._score_tree(tree.nodes, tree.parents)
-            return [tuple(-score for score in node) for node in scores]
-        return self._scored_side_by_side(tree)
-
-    def _scored_side_by_side(self, tree: Tree) -> list[Nats]:
-        """The same for a core that forks at one place only: every path to a leaf is a branch behind the
-        root, so inner nodes are decoded again for every leaf below them.
-        """
-        found: list[Nats] = [()] * len(tree.nodes)
-        prefix = tree.nodes[0]
-        leaves = sorted(set(range(1, len(tree.nodes))) - set(tree.parents))
-        paths = [tree.path(leaf)[len(prefix) :] for leaf in leaves]
-        for group in self._groups(len(prefix), paths):
-            block = Block([paths[i] for i in group])
-            scores = self._scored([Trunk(prefix), block])[len(prefix) :]
-            for i, nats in zip(group, cut(scores, [len(paths[i]) for i in group]), strict=True):
-                found[leaves[i]] = nats[len(nats) - len(tree.nodes[leaves[i]]) :]
-        return found
-
-    def _groups(self, n_prefix: int, paths: Sequence[Sequence[int]]) -> list[list[int]]:
-        """Numbers of the paths in as few groups as the cache has room for, in their order."""
-        groups: list[list[int]] = [[]]
-        used = n_prefix
-        for i, path in enumerate(paths):
-            if groups[-1] and used + len(path) > self._engine.n_cells - _SPARE:
-                groups.append([])
-                used = n_prefix
-            groups[-1].append(i)
-            used += len(path)
-        return groups
+        scores = self._engine.score_tree(tree.nodes, tree.parents)
+        return [tuple(-score for score in node) for node in scores]
 
     def _scored(self, segments: Sequence[Segment]) -> Nats:
-        from aspd_local import _core
+        from aspd_local.model import to_core
 
-        layout = lay_out(segments, self._rule)
-        core = _core.Layout(
-            list(layout.token_ids), list(layout.positions), list(layout.block_ids), list(layout.branch_ids)
-        )
-        return tuple(-score for score in self._engine.score(core))
+        return tuple(-score for score in self._engine.score(to_core(lay_out(segments, self._rule))))
 
     # --- tokens ----------------------------------------------------------------------------------------
 
