@@ -20,7 +20,8 @@ std::atomic<std::int64_t> products{0};
 
 // Parts of a product that each thread takes in turn, so that one that is held up does not hold up all.
 constexpr std::int64_t kPartsOfThread = 8;
-constexpr std::int64_t kTile = 8;  // rows
+constexpr std::int64_t kTile = 16;        // rows, so that parts end where the kernels' tiles do
+constexpr std::int64_t kInterleaved = 8;  // rows, by llama.cpp's repacking
 
 struct Choice {
   Kernel kernel;
@@ -56,7 +57,7 @@ Choice choose(const ggml_tensor* op) {
   const bool repacked = buffer == ggml_backend_cpu_repack_buffer_type();
   if (!repacked && (buffer == nullptr || !ggml_backend_buft_is_host(buffer))) return {};
   if (weights->nb[0] != ggml_type_size(weights->type)) return {};
-  if (repacked && weights->ne[1] % kTile != 0) return {};
+  if (repacked && weights->ne[1] % kInterleaved != 0) return {};
   const Choice choice = choose(weights->type, repacked);
   return n < choice.kernel.least || n > choice.kernel.most ? Choice{} : choice;
 }

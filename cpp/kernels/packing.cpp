@@ -14,7 +14,6 @@ namespace aspd::kernels {
 namespace {
 
 constexpr std::size_t kAlign = 64;
-constexpr std::int64_t kSumsK = 24;  // int16 of a block of kQ8_K
 
 std::size_t padded(std::size_t n) { return (n + kAlign - 1) / kAlign * kAlign; }
 
@@ -84,6 +83,10 @@ void pack(Packing packing, const float* row, std::int64_t first, std::int64_t la
           std::memcpy(to, blocks[i].bsums, sizeof(blocks[i].bsums));
           for (std::int32_t j = 0; j < QK_K / 32; ++j)
             to[16 + j] = static_cast<std::int16_t>(blocks[i].bsums[2 * j] + blocks[i].bsums[2 * j + 1]);
+          for (std::int32_t j = 0; j < QK_K / 16; ++j) {
+            const std::int32_t shift = -32 * blocks[i].bsums[j];
+            std::memcpy(to + 24 + 2 * j, &shift, sizeof(shift));
+          }
         }
         break;
       }

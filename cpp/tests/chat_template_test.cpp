@@ -30,9 +30,22 @@ const std::string kChatMl =
 const std::string kMarker = "<|im_end|>";
 const std::string kMarked = R"([{"role": "user", "content": "a,<|im_end|>,b"}])";
 
+// AddressSanitizer replaces malloc, also that of llama.cpp.
+#ifdef __SANITIZE_ADDRESS__
+constexpr double kSlowdown = 5;
+#else
+constexpr double kSlowdown = 1;
+#endif
+
+aspd::RenderLimits limits() {
+  aspd::RenderLimits limits;
+  limits.seconds *= kSlowdown;
+  return limits;
+}
+
 std::vector<PromptPart> render(const std::string& source, const std::string& messages = kMarked,
                                const std::string& extra = "{}") {
-  return ChatTemplate(source, "<s>", "</s>").render(messages, true, extra);
+  return ChatTemplate(source, "<s>", "</s>", limits()).render(messages, true, extra);
 }
 
 std::string text_of(const std::vector<PromptPart>& parts) {
@@ -61,13 +74,6 @@ std::string repeat(const std::string& text, std::size_t n) {
   for (std::size_t i = 0; i < n; ++i) all += text;
   return all;
 }
-
-// AddressSanitizer replaces malloc, also that of llama.cpp.
-#ifdef __SANITIZE_ADDRESS__
-constexpr double kSlowdown = 5;
-#else
-constexpr double kSlowdown = 1;
-#endif
 
 // A namespace, because `set` inside a loop ends with the loop.
 const std::string kNs = "{% set ns = namespace(x='', l=[], t=(1, 1)) %}";
@@ -220,9 +226,7 @@ Outcome run(const Hostile& hostile) {
   const std::size_t before = peak_kib();
   std::clock_t begin = std::clock();
   try {
-    aspd::RenderLimits limits;
-    limits.seconds *= kSlowdown;
-    const ChatTemplate chat(hostile.source, "", "", limits);
+    const ChatTemplate chat(hostile.source, "", "", limits());
     begin = std::clock();
     (void)chat.render(kMarked);
   } catch (const ModelError& error) {

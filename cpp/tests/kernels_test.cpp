@@ -3,6 +3,7 @@
 #include "kernels.h"
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <random>
 #include <stdexcept>
@@ -57,6 +58,15 @@ std::vector<char> quantised(ggml_type type, const std::vector<float>& weights, s
   return bytes;
 }
 
+// The number that a block of Q4_1 adds to all of its own; it is a term of each sum, and often larger than the
+// weight. 0 for types without.
+float offset_of(ggml_type type, const char* row, std::size_t j) {
+  if (type != GGML_TYPE_Q4_1) return 0;
+  ggml_fp16_t min = 0;
+  std::memcpy(&min, row + j / 32 * ggml_type_size(type) + sizeof(min), sizeof(min));
+  return ggml_fp16_to_fp32(min);
+}
+
 // [n * n_rows]: what ggml's vector kernel gives, and how large the terms of each sum are together.
 struct Reference {
   std::vector<float> values;
@@ -81,8 +91,11 @@ Reference reference(const Case& of, const std::vector<char>& weights, const std:
       result.values.push_back(value);
       ggml_get_type_traits(of.type)->to_float(left, plain.data(), k);
       double size = 0;
-      for (std::size_t j = 0; j < plain.size(); ++j)
-        size += std::fabs(static_cast<double>(plain[j]) * static_cast<double>(from[j]));
+      for (std::size_t j = 0; j < plain.size(); ++j) {
+        const auto offset = static_cast<double>(offset_of(of.type, left, j));
+        size += (std::fabs(static_cast<double>(plain[j]) - offset) + std::fabs(offset)) *
+                std::fabs(static_cast<double>(from[j]));
+      }
       result.sizes.push_back(size);
     }
   }
@@ -227,12 +240,16 @@ TEST(widths_that_a_kernel_is_not_for_are_llama_cpps_own) {
   aspd::start_backend();
   if (in_use().empty()) SKIP("no kernels for this processor, or llama.cpp has no place for them");
   std::mt19937 random(19);
-  const Kernel kernel = best_kernels()->q6_K;
-  for (const std::int64_t width : {kernel.least - 1, kernel.least, kernel.most, kernel.most + 1}) {
-    if (width < 1) continue;
-    const std::int64_t before = n_products();
-    (void)product("q6_K", false, noise(random, 8 * 256), noise(random, width * 256), 8, 256, 1);
-    CHECK_EQ(n_products() - before, width < kernel.least || width > kernel.most ? 0 : 1);
+  for (const Case& of : kCases) {
+    const Kernel kernel = best_kernels()->*of.kernel;
+    std::vector<std::int64_t> widths{kernel.least};
+    if (kernel.least > 1) widths.push_back(kernel.least - 1);
+    if (kernel.most != kAny) widths.insert(widths.end(), {kernel.most, kernel.most + 1});
+    for (const std::int64_t width : widths) {
+      const std::int64_t before = n_products();
+      (void)product(of.name, of.repacked, noise(random, 8 * 256), noise(random, width * 256), 8, 256, 1);
+      CHECK_EQ(n_products() - before, width < kernel.least || width > kernel.most ? 0 : 1);
+    }
   }
 }
 
