@@ -34,6 +34,22 @@ void bind_kernels(py::module_& m) {
       "Seconds of n_times products of n_matrices random matrices of n_rows x k, one after the other, with "
       "`width` rows "
       "on the right. Raises ValueError.");
+  m.def(
+      "time_attention",
+      [](const std::string& type, std::int64_t n_lanes, std::int64_t n_heads, std::int64_t n_cached,
+         std::int64_t dk, std::int64_t dv, std::int64_t n_cells, std::int32_t n_layers,
+         std::int32_t n_threads, std::int32_t n_times) {
+        const py::gil_scoped_release release;
+        aspd::start_backend();
+        return aspd::kernels::time_attention({type, n_lanes, n_heads, n_cached, dk, dv, n_cells}, n_layers,
+                                             n_threads, n_times);
+      },
+      py::arg("type"), py::kw_only(), py::arg("n_lanes"), py::arg("n_heads"), py::arg("n_cached"),
+      py::arg("dk"), py::arg("dv"), py::arg("n_cells"), py::arg("n_layers"), py::arg("n_threads"),
+      py::arg("n_times"),
+      "Seconds of the flash attention of n_lanes lanes with n_heads heads each to n_cells cells of a cache "
+      "with "
+      "n_cached heads, in n_layers layers one after the other; [n_times]. Raises ValueError.");
   m.def("read_bandwidth", &aspd::kernels::read_bandwidth, py::arg("n_bytes"), py::arg("n_threads"),
         py::call_guard<py::gil_scoped_release>(),
         "Bytes per second that n_threads read together from memory. Raises ValueError.");

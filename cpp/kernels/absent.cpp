@@ -15,10 +15,21 @@ bool install() { return false; }
 void enable(bool /*on*/) {}
 std::string in_use() { return ""; }
 bool has_kernel(const std::string& /*type*/, bool /*repacked*/) { return false; }
+bool has_attention(std::int64_t /*n*/) { return false; }
 std::int64_t n_products() { return 0; }
+std::int64_t n_attentions() { return 0; }
 ProductTimes time_products(const std::string& /*type*/, bool /*repack*/, std::int64_t /*n_rows*/,
                            std::int64_t /*k*/, std::int32_t /*n_matrices*/, std::int32_t /*width*/,
                            std::int32_t /*n_threads*/, std::int32_t /*n_times*/) {
+  refuse();
+}
+std::vector<float> attention(const AttentionShape& /*shape*/, const std::vector<float>& /*q*/,
+                             const std::vector<float>& /*k*/, const std::vector<float>& /*v*/,
+                             const std::vector<float>& /*mask*/, std::int32_t /*n_threads*/) {
+  refuse();
+}
+std::vector<double> time_attention(const AttentionShape& /*shape*/, std::int32_t /*n_layers*/,
+                                   std::int32_t /*n_threads*/, std::int32_t /*n_times*/) {
   refuse();
 }
 double read_bandwidth(std::size_t /*n_bytes*/, std::int32_t /*n_threads*/) { refuse(); }

@@ -6,6 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "attention.h"
+
 namespace aspd::kernels {
 
 // How the right-hand side is quantised.
@@ -48,6 +50,7 @@ struct Kernels {
   Kernel q4_1;
   Kernel q8_0;
   Kernel q6_K;
+  Attend attend = nullptr;  // null: none
 };
 
 // Null where the compiler could not make them, or this processor cannot run them.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "flash.h"
 #include "ggml-backend-impl.h"
 #include "ggml-cpu-impl.h"
 #include "kernels.h"
@@ -17,6 +18,7 @@ namespace {
 
 std::atomic<bool> enabled{true};
 std::atomic<std::int64_t> products{0};
+std::atomic<std::int64_t> attentions{0};
 
 // Parts of a product that each thread takes in turn, so that one that is held up does not hold up all.
 constexpr std::int64_t kPartsOfThread = 8;
@@ -62,7 +64,9 @@ Choice choose(const ggml_tensor* op) {
   return n < choice.kernel.least || n > choice.kernel.most ? Choice{} : choice;
 }
 
-bool work_size(int /*n_threads*/, const ggml_tensor* op, std::size_t* size) {
+bool work_size(int n_threads, const ggml_tensor* op, std::size_t* size) {
+  if (op->op == GGML_OP_FLASH_ATTN_EXT && enabled.load(std::memory_order_relaxed))
+    return flash_work_size(*best_kernels(), n_threads, op, size);
   const Choice choice = choose(op);
   if (choice.kernel.product == nullptr) return false;
   const Packed layout = packed_layout(choice.packing, op->src[1]->ne[0]);
@@ -72,6 +76,11 @@ bool work_size(int /*n_threads*/, const ggml_tensor* op, std::size_t* size) {
 
 bool compute_forward(ggml_compute_params* params, ggml_tensor* op) {
   if (params->use_ref) return false;
+  if (op->op == GGML_OP_FLASH_ATTN_EXT && enabled.load(std::memory_order_relaxed)) {
+    if (!flash_forward(*best_kernels(), params, op)) return false;
+    if (params->ith == 0) attentions.fetch_add(1, std::memory_order_relaxed);
+    return true;
+  }
   const Choice choice = choose(op);
   if (choice.kernel.product == nullptr) return false;
   const ggml_tensor* weights = op->src[0];
@@ -131,7 +140,13 @@ bool install() {
   return installed;
 }
 
+bool has_attention(std::int64_t n) {
+  return install() && enabled && best_kernels()->attend != nullptr && n % kHeadStep == 0;
+}
+
 std::int64_t n_products() { return products; }
+
+std::int64_t n_attentions() { return attentions; }
 
 void enable(bool on) { enabled = on; }
 

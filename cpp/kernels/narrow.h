@@ -21,8 +21,14 @@ void enable(bool on);
 // Whether weights of a type, by ggml's name, have a kernel of ours: repacked by llama.cpp, or as they are.
 [[nodiscard]] bool has_kernel(const std::string& type, bool repacked);
 
+// Whether attention of heads of n numbers has a kernel of ours.
+[[nodiscard]] bool has_attention(std::int64_t n);
+
 // Products that the kernels have computed since the process began.
 [[nodiscard]] std::int64_t n_products();
+
+// The same for attention.
+[[nodiscard]] std::int64_t n_attentions();
 
 // A timed product of random weights with `width` rows on the right.
 struct ProductTimes {
@@ -36,6 +42,28 @@ struct ProductTimes {
 [[nodiscard]] ProductTimes time_products(const std::string& type, bool repack, std::int64_t n_rows,
                                          std::int64_t k, std::int32_t n_matrices, std::int32_t width,
                                          std::int32_t n_threads, std::int32_t n_times);
+
+// A step's attention. type: of the cache, ggml's name. n_heads: of a lane; n_cached: of the cache, which they
+// share. dk, dv: numbers of a key and of a value.
+struct AttentionShape {
+  std::string type;
+  std::int64_t n_lanes = 1;
+  std::int64_t n_heads = 1;
+  std::int64_t n_cached = 1;
+  std::int64_t dk = 0;
+  std::int64_t dv = 0;
+  std::int64_t n_cells = 1;
+};
+// [n_lanes, n_heads, dv]: ggml's flash attention, with our kernels where they are in use. q: [n_heads,
+// n_lanes, dk]; k: [n_cached, n_cells, dk]; v: [n_cached, n_cells, dv]; mask: [n_lanes, n_cells], added to
+// the scores. Throws std::invalid_argument.
+[[nodiscard]] std::vector<float> attention(const AttentionShape& shape, const std::vector<float>& q,
+                                           const std::vector<float>& k, const std::vector<float>& v,
+                                           const std::vector<float>& mask, std::int32_t n_threads);
+// Seconds of the attention of n_layers layers with random numbers, all lanes seeing all cells; [n_times].
+// Throws std::invalid_argument.
+[[nodiscard]] std::vector<double> time_attention(const AttentionShape& shape, std::int32_t n_layers,
+                                                 std::int32_t n_threads, std::int32_t n_times);
 
 // Bytes per second that n_threads read together from memory, the most of several passes over n_bytes.
 [[nodiscard]] double read_bandwidth(std::size_t n_bytes, std::int32_t n_threads);

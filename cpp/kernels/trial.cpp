@@ -2,6 +2,8 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
+#include <cstring>
 #include <memory>
 #include <stdexcept>
 #include <thread>
@@ -31,6 +33,33 @@ ggml_type type_of(const std::string& name) {
   const ggml_type type = type_named(name);
   if (type == GGML_TYPE_COUNT) throw std::invalid_argument("unknown type of weights: " + name);
   return type;
+}
+
+// Numbers between -1 and 1 that look random.
+std::vector<float> noise(std::size_t n, std::uint32_t seed) {
+  std::vector<float> values(n);
+  for (float& value : values) {
+    seed = seed * 1664525U + 1013904223U;
+    value = static_cast<float>(static_cast<std::int32_t>(seed)) / 2147483648.0F;
+  }
+  return values;
+}
+
+// Seconds of a graph.
+double compute(ggml_cgraph* graph, std::int32_t n_threads, ggml_threadpool* pool,
+               std::vector<std::uint8_t>& work) {
+  ggml_cplan plan = ggml_graph_plan(graph, n_threads, pool);
+  work.resize(plan.work_size);
+  plan.work_data = work.data();
+  const auto start = std::chrono::steady_clock::now();
+  if (ggml_graph_compute(graph, &plan) != GGML_STATUS_SUCCESS) throw std::invalid_argument("ggml failed");
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+std::vector<float> values_of(const ggml_tensor* tensor) {
+  std::vector<float> values(static_cast<std::size_t>(ggml_nelements(tensor)));
+  ggml_backend_tensor_get(tensor, values.data(), 0, values.size() * sizeof(float));
+  return values;
 }
 
 // Matrices of weights, a right-hand side, and a graph that multiplies each of them with it.
@@ -86,20 +115,8 @@ class Trial {
   void set_x(const std::vector<float>& values) {
     ggml_backend_tensor_set(x_, values.data(), 0, values.size() * sizeof(float));
   }
-  double run() {
-    ggml_cplan plan = ggml_graph_plan(graph_, n_threads_, pool_.get());
-    work_.resize(plan.work_size);
-    plan.work_data = work_.data();
-    const auto start = std::chrono::steady_clock::now();
-    if (ggml_graph_compute(graph_, &plan) != GGML_STATUS_SUCCESS) throw std::invalid_argument("ggml failed");
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  }
-  [[nodiscard]] std::vector<float> result() const {
-    const ggml_tensor* last = ggml_graph_node(graph_, -1);
-    std::vector<float> values(static_cast<std::size_t>(ggml_nelements(last)));
-    ggml_backend_tensor_get(last, values.data(), 0, values.size() * sizeof(float));
-    return values;
-  }
+  double run() { return compute(graph_, n_threads_, pool_.get(), work_); }
+  [[nodiscard]] std::vector<float> result() const { return values_of(ggml_graph_node(graph_, -1)); }
   [[nodiscard]] std::size_t weight_bytes() const { return weights_.size() * ggml_nbytes(weights_.front()); }
 
  private:
@@ -118,17 +135,103 @@ class Trial {
   std::vector<std::uint8_t> work_;
 };
 
-// Numbers between -1 and 1 that look random.
-std::vector<float> noise(std::size_t n, std::uint32_t seed) {
-  std::vector<float> values(n);
-  for (float& value : values) {
-    seed = seed * 1664525U + 1013904223U;
-    value = static_cast<float>(static_cast<std::int32_t>(seed)) / 2147483648.0F;
+// Attention of layers, one after the other, to caches of their own.
+class AttentionTrial {
+ public:
+  AttentionTrial(const AttentionShape& of, std::int32_t n_layers, std::int32_t n_threads)
+      : n_threads_(n_threads) {
+    const ggml_type type = type_of(of.type);
+    if (of.n_lanes < 1 || of.n_heads < 1 || of.n_cached < 1 || of.dk < 1 || of.dv < 1 || of.n_cells < 1 ||
+        n_layers < 1 || n_threads < 1)
+      throw std::invalid_argument("sizes must be at least 1");
+    if (of.n_heads % of.n_cached != 0 || of.dk % ggml_blck_size(type) != 0 ||
+        of.dv % ggml_blck_size(type) != 0)
+      throw std::invalid_argument(
+          "heads must be multiples of those of the cache, and rows of its type's blocks");
+    const auto n_tensors = 3 * static_cast<std::size_t>(n_layers) + 2;
+    ggml_init_params params{};
+    params.mem_size = n_tensors * ggml_tensor_overhead() + ggml_graph_overhead_custom(n_tensors, false);
+    params.no_alloc = true;
+    memory_.reset(ggml_init(params));
+    ggml_context* memory = memory_.get();
+    q_ = ggml_new_tensor_3d(memory, GGML_TYPE_F32, of.dk, of.n_lanes, of.n_heads);
+    mask_ = ggml_new_tensor_2d(memory, GGML_TYPE_F16, of.n_cells, of.n_lanes);
+    graph_ = ggml_new_graph_custom(memory, n_tensors, false);
+    const float scale = 1 / std::sqrt(static_cast<float>(of.dk));
+    for (std::int32_t i = 0; i < n_layers; ++i) {
+      k_.push_back(ggml_new_tensor_3d(memory, type, of.dk, of.n_cells, of.n_cached));
+      v_.push_back(ggml_new_tensor_3d(memory, type, of.dv, of.n_cells, of.n_cached));
+      ggml_build_forward_expand(graph_,
+                                ggml_flash_attn_ext(memory, q_, k_.back(), v_.back(), mask_, scale, 0, 0));
+    }
+    buffer_.reset(ggml_backend_alloc_ctx_tensors_from_buft(memory, ggml_backend_cpu_buffer_type()));
+    if (!buffer_) throw std::invalid_argument("no memory for so large a cache");
+    ggml_threadpool_params pool = ggml_threadpool_params_default(n_threads);
+    pool_.reset(ggml_threadpool_new(&pool));
   }
-  return values;
-}
+
+  void set(const std::vector<float>& q, const std::vector<float>& k, const std::vector<float>& v,
+           const std::vector<float>& mask) {
+    fill(q_, q);
+    fill(mask_, mask);
+    for (ggml_tensor* tensor : k_) fill(tensor, k);
+    for (ggml_tensor* tensor : v_) fill(tensor, v);
+  }
+  double run() { return compute(graph_, n_threads_, pool_.get(), work_); }
+  [[nodiscard]] std::vector<float> result() const { return values_of(ggml_graph_node(graph_, -1)); }
+
+ private:
+  static void fill(ggml_tensor* tensor, const std::vector<float>& values) {
+    if (values.size() != static_cast<std::size_t>(ggml_nelements(tensor)))
+      throw std::invalid_argument("q, k, v or mask has the wrong size");
+    std::vector<char> bytes(ggml_nbytes(tensor));
+    if (tensor->type == GGML_TYPE_F32) {
+      std::memcpy(bytes.data(), values.data(), bytes.size());
+    } else {
+      ggml_quantize_chunk(tensor->type, values.data(), bytes.data(), 0, ggml_nrows(tensor), tensor->ne[0],
+                          nullptr);
+    }
+    ggml_backend_tensor_set(tensor, bytes.data(), 0, bytes.size());
+  }
+
+  std::int32_t n_threads_;
+  std::unique_ptr<ggml_context, FreeContext> memory_;
+  std::unique_ptr<ggml_backend_buffer, FreeBuffer> buffer_;
+  std::unique_ptr<ggml_threadpool, FreePool> pool_;
+  ggml_tensor* q_ = nullptr;
+  ggml_tensor* mask_ = nullptr;
+  std::vector<ggml_tensor*> k_;
+  std::vector<ggml_tensor*> v_;
+  ggml_cgraph* graph_ = nullptr;
+  std::vector<std::uint8_t> work_;
+};
 
 }  // namespace
+
+std::vector<float> attention(const AttentionShape& shape, const std::vector<float>& q,
+                             const std::vector<float>& k, const std::vector<float>& v,
+                             const std::vector<float>& mask, std::int32_t n_threads) {
+  AttentionTrial trial(shape, 1, n_threads);
+  trial.set(q, k, v, mask);
+  (void)trial.run();
+  return trial.result();
+}
+
+std::vector<double> time_attention(const AttentionShape& shape, std::int32_t n_layers, std::int32_t n_threads,
+                                   std::int32_t n_times) {
+  AttentionTrial trial(shape, n_layers, n_threads);
+  const auto size = [](std::int64_t a, std::int64_t b, std::int64_t c) {
+    return static_cast<std::size_t>(a * b * c);
+  };
+  trial.set(noise(size(shape.n_heads, shape.n_lanes, shape.dk), 1),
+            noise(size(shape.n_cached, shape.n_cells, shape.dk), 2),
+            noise(size(shape.n_cached, shape.n_cells, shape.dv), 3),
+            std::vector<float>(size(shape.n_lanes, shape.n_cells, 1), 0.0F));
+  std::vector<double> seconds;
+  (void)trial.run();
+  for (std::int32_t i = 0; i < n_times; ++i) seconds.push_back(trial.run());
+  return seconds;
+}
 
 ProductTimes time_products(const std::string& type, bool repack, std::int64_t n_rows, std::int64_t k,
                            std::int32_t n_matrices, std::int32_t width, std::int32_t n_threads,

@@ -37,7 +37,8 @@ class EngineSettings(TypedDict, total=False):
     n_retained: finished answers kept in the cache for a next turn (4).
     n_batch: most prompt tokens in one step (512).
     n_threads, n_threads_batch: threads of steps of one lane and of more; 0: physical cores.
-    flash_attn: "auto" (off on a CPU for heads below 128), "on", "off". cache_type: "f32", "f16", "q8_0".
+    flash_attn: "auto" (off on a CPU for heads below 128 that have no kernel of ours), "on", "off".
+    cache_type: "f32", "f16", "q8_0".
     n_outputs_max: most rows of logits in a step of engine.score() and logits(); 0: as few as decoding needs.
     self_test: prove at the start that branches can be joined (True).
     repack: "on": weights are laid out anew for this processor, in memory of their own; "off"; "auto": unless
