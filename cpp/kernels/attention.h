@@ -9,7 +9,8 @@
 
 namespace aspd::kernels {
 
-constexpr std::int64_t kCells = 32;     // that are brought into the first cache together
+constexpr std::int64_t kCells = 32;  // that are brought into the first cache together
+constexpr std::int64_t kMostLanes = 64;
 constexpr std::int64_t kHeadStep = 16;  // a head's numbers are a multiple of it
 
 // One head of the cache.
@@ -25,7 +26,7 @@ struct CachedHead {
   std::int64_t dv = 0;
 };
 
-// What attends to it: up to 64 lanes, each with the heads that share this one.
+// What attends to it: up to kMostLanes, each with the heads that share this one.
 struct Queries {
   const float* q = nullptr;  // [n_lanes, n_heads, dk], times the scale of the scores
   std::int32_t n_lanes = 0;

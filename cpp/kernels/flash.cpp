@@ -12,7 +12,7 @@ namespace aspd::kernels {
 
 namespace {
 
-constexpr std::int64_t kRowsAtOnce = 64;  // lanes times heads
+constexpr std::int64_t kRowsAtOnce = kMostLanes;  // lanes times heads
 constexpr std::int64_t kPartsOfThread = 4;
 constexpr std::int64_t kFewestCells = 4 * kCells;  // of a part
 constexpr std::int64_t kLine = 16;                 // floats of a cache line
@@ -55,7 +55,8 @@ struct Plan {
 };
 
 bool has_rows(const ggml_tensor* cached) {
-  return cached->ne[3] == 1 && cached->nb[0] == ggml_type_size(cached->type) && cached->ne[0] % kHeadStep == 0;
+  return cached->ne[3] == 1 && cached->nb[0] == ggml_type_size(cached->type) &&
+         cached->ne[0] % kHeadStep == 0;
 }
 
 bool make_plan(const Kernels& kernels, int n_threads, const ggml_tensor* op, Plan* plan) {

@@ -58,6 +58,7 @@ __all__: list[str] = [
     "quantize",
     "read_bandwidth",
     "summarize_weights",
+    "time_attention",
     "time_products",
     "weight_types",
 ]
@@ -895,6 +896,23 @@ def read_bandwidth(
 def summarize_weights(path: str) -> WeightSummary:
     """
     Reads no weights. Raises ModelError.
+    """
+
+def time_attention(
+    type: str,
+    *,
+    n_lanes: typing.SupportsInt | typing.SupportsIndex,
+    n_heads: typing.SupportsInt | typing.SupportsIndex,
+    n_cached: typing.SupportsInt | typing.SupportsIndex,
+    dk: typing.SupportsInt | typing.SupportsIndex,
+    dv: typing.SupportsInt | typing.SupportsIndex,
+    n_cells: typing.SupportsInt | typing.SupportsIndex,
+    n_layers: typing.SupportsInt | typing.SupportsIndex,
+    n_threads: typing.SupportsInt | typing.SupportsIndex,
+    n_times: typing.SupportsInt | typing.SupportsIndex,
+) -> list[float]:
+    """
+    Seconds of the flash attention of n_lanes lanes with n_heads heads each to n_cells cells of a cache with n_cached heads, in n_layers layers one after the other; [n_times]. Raises ValueError.
     """
 
 def time_products(
