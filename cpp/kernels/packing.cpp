@@ -14,7 +14,6 @@ namespace aspd::kernels {
 namespace {
 
 constexpr std::size_t kAlign = 64;
-constexpr std::int64_t kSumsK = 24;  // int16 of a block of kQ8_K
 
 std::size_t padded(std::size_t n) { return (n + kAlign - 1) / kAlign * kAlign; }
 

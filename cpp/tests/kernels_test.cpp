@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <random>
 #include <stdexcept>
@@ -88,6 +89,15 @@ std::vector<char> quantised(ggml_type type, const std::vector<float>& weights, s
   return bytes;
 }
 
+// The number that a block of Q4_1 adds to all of its own; it is a term of each sum, and often larger than the
+// weight. 0 for types without.
+float offset_of(ggml_type type, const char* row, std::size_t j) {
+  if (type != GGML_TYPE_Q4_1) return 0;
+  ggml_fp16_t min = 0;
+  std::memcpy(&min, row + j / 32 * ggml_type_size(type) + sizeof(min), sizeof(min));
+  return ggml_fp16_to_fp32(min);
+}
+
 // [n * n_rows]: what ggml's vector kernel gives, and how large the terms of each sum are together.
 struct Reference {
   std::vector<float> values;
@@ -113,11 +123,8 @@ Reference reference(const Case& of, const std::vector<char>& weights, const std:
       ggml_get_type_traits(of.type)->to_float(left, plain.data(), k);
       double size = 0;
       for (std::size_t j = 0; j < plain.size(); ++j) {
-        // These have two terms for a number: the least one of its block, and what it is above that.
-        const bool two = of.type == GGML_TYPE_Q4_1 || of.type == GGML_TYPE_Q4_K;
-        const auto block = plain.begin() + static_cast<std::ptrdiff_t>(j / 32 * 32);
-        const double least = two ? static_cast<double>(*std::min_element(block, block + 32)) : 0;
-        size += (std::fabs(least) + std::fabs(static_cast<double>(plain[j]) - least)) *
+        const auto offset = static_cast<double>(offset_of(of.type, left, j));
+        size += (std::fabs(static_cast<double>(plain[j]) - offset) + std::fabs(offset)) *
                 std::fabs(static_cast<double>(from[j]));
       }
       result.sizes.push_back(size);
