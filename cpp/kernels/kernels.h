@@ -51,12 +51,23 @@ struct Kernels {
   Kernel q8_0;
   Kernel q6_K;
   Attend attend = nullptr;  // null: none
+  // On ARM only. 4x8: four rows interleaved, eight bytes at a time; begin is a multiple of 8, end of 4.
+  Kernel q4_K{};
+  Kernel q4_0_4x4{};
+  Kernel q4_0_4x8{};
+  Kernel q8_0_4x4{};
+  Kernel q8_0_4x8{};
+  Kernel q4_K_8x4{};
+  Kernel q6_K_8x4{};
+  Kernel q6_K_8x8{};
 };
 
 // Null where the compiler could not make them, or this processor cannot run them.
 const Kernels* avx2_kernels();
 const Kernels* avx_vnni_kernels();
 const Kernels* avx512_vnni_kernels();
+const Kernels* dotprod_kernels();
+const Kernels* i8mm_kernels();
 
 // The fastest that this processor runs; null: none.
 const Kernels* best_kernels();

@@ -7,6 +7,7 @@
 #include "ggml-backend-impl.h"
 #include "ggml-cpu-impl.h"
 #include "kernels.h"
+#include "layouts.h"
 #include "packing.h"
 #include "repack.h"
 #include "traits.h"
@@ -22,29 +23,43 @@ std::atomic<std::int64_t> attentions{0};
 
 // Parts of a product that each thread takes in turn, so that one that is held up does not hold up all.
 constexpr std::int64_t kPartsOfThread = 8;
-constexpr std::int64_t kTile = 16;        // rows, so that parts end where the kernels' tiles do
-constexpr std::int64_t kInterleaved = 8;  // rows, by llama.cpp's repacking
+constexpr std::int64_t kTile = 16;  // rows, so that parts end where the kernels' tiles do
 
 struct Choice {
   Kernel kernel;
   Packing packing = Packing::kQ8_0;
 };
 
-Choice choose(ggml_type type, bool repacked) {
+struct Way {
+  ggml_type type;
+  Layout layout;
+  Kernel Kernels::* kernel;
+  Packing packing;
+};
+constexpr Way kWays[] = {
+    {GGML_TYPE_Q4_0, Layout::kFile, &Kernels::q4_0, Packing::kQ8_0},
+    {GGML_TYPE_Q4_0, Layout::k8x8, &Kernels::q4_0x8, Packing::kQ8_0},
+    {GGML_TYPE_Q4_0, Layout::k4x4, &Kernels::q4_0_4x4, Packing::kQ8_0},
+    {GGML_TYPE_Q4_0, Layout::k4x8, &Kernels::q4_0_4x8, Packing::kQ8_0},
+    {GGML_TYPE_Q4_1, Layout::kFile, &Kernels::q4_1, Packing::kQ8_1},
+    {GGML_TYPE_Q8_0, Layout::kFile, &Kernels::q8_0, Packing::kQ8_0},
+    {GGML_TYPE_Q8_0, Layout::k4x4, &Kernels::q8_0_4x4, Packing::kQ8_0},
+    {GGML_TYPE_Q8_0, Layout::k4x8, &Kernels::q8_0_4x8, Packing::kQ8_0},
+    {GGML_TYPE_Q4_K, Layout::kFile, &Kernels::q4_K, Packing::kQ8_K},
+    {GGML_TYPE_Q4_K, Layout::k8x8, &Kernels::q4_Kx8, Packing::kQ8_K},
+    {GGML_TYPE_Q4_K, Layout::k8x4, &Kernels::q4_K_8x4, Packing::kQ8_K},
+    {GGML_TYPE_Q6_K, Layout::kFile, &Kernels::q6_K, Packing::kQ8_K},
+    {GGML_TYPE_Q6_K, Layout::k8x4, &Kernels::q6_K_8x4, Packing::kQ8_K},
+    {GGML_TYPE_Q6_K, Layout::k8x8, &Kernels::q6_K_8x8, Packing::kQ8_K},
+};
+
+Choice choose(ggml_type type, Layout layout) {
   const Kernels* kernels = best_kernels();
   if (kernels == nullptr) return {};
-  if (repacked) {
-    if (type == GGML_TYPE_Q4_0) return {kernels->q4_0x8, Packing::kQ8_0};
-    if (type == GGML_TYPE_Q4_K) return {kernels->q4_Kx8, Packing::kQ8_K};
-    return {};
+  for (const Way& way : kWays) {
+    if (way.type == type && way.layout == layout) return {kernels->*way.kernel, way.packing};
   }
-  switch (type) {
-    case GGML_TYPE_Q4_0: return {kernels->q4_0, Packing::kQ8_0};
-    case GGML_TYPE_Q4_1: return {kernels->q4_1, Packing::kQ8_1};
-    case GGML_TYPE_Q8_0: return {kernels->q8_0, Packing::kQ8_0};
-    case GGML_TYPE_Q6_K: return {kernels->q6_K, Packing::kQ8_K};
-    default: return {};
-  }
+  return {};
 }
 
 Choice choose(const ggml_tensor* op) {
@@ -59,8 +74,7 @@ Choice choose(const ggml_tensor* op) {
   const bool repacked = buffer == ggml_backend_cpu_repack_buffer_type();
   if (!repacked && (buffer == nullptr || !ggml_backend_buft_is_host(buffer))) return {};
   if (weights->nb[0] != ggml_type_size(weights->type)) return {};
-  if (repacked && weights->ne[1] % kInterleaved != 0) return {};
-  const Choice choice = choose(weights->type, repacked);
+  const Choice choice = choose(weights->type, repacked ? layout_of_repacked(weights) : Layout::kFile);
   return n < choice.kernel.least || n > choice.kernel.most ? Choice{} : choice;
 }
 
@@ -122,7 +136,8 @@ bool compute_forward(ggml_compute_params* params, ggml_tensor* op) {
 
 const Kernels* best_kernels() {
   static const Kernels* const best = [] {
-    for (const auto& kernels : {avx512_vnni_kernels, avx_vnni_kernels, avx2_kernels}) {
+    for (const auto& kernels :
+         {avx512_vnni_kernels, avx_vnni_kernels, avx2_kernels, i8mm_kernels, dotprod_kernels}) {
       if (const Kernels* found = kernels()) return found;
     }
     return static_cast<const Kernels*>(nullptr);
@@ -153,7 +168,9 @@ void enable(bool on) { enabled = on; }
 std::string in_use() { return install() && enabled ? best_kernels()->name : ""; }
 
 bool has_kernel(const std::string& type, bool repacked) {
-  return install() && choose(type_named(type), repacked).kernel.product != nullptr;
+  const ggml_type of = type_named(type);
+  const Layout layout = repacked ? repacked_layout(of, kTile) : Layout::kFile;
+  return install() && choose(of, layout).kernel.product != nullptr;
 }
 
 }  // namespace aspd::kernels

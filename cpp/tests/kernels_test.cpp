@@ -2,6 +2,7 @@
 // this processor runs.
 #include "kernels.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -12,6 +13,7 @@
 #include "check.h"
 #include "ggml-cpu.h"
 #include "ggml.h"
+#include "layouts.h"
 #include "narrow.h"
 #include "packing.h"
 
@@ -22,24 +24,53 @@ namespace {
 struct Case {
   const char* name;  // ggml's
   ggml_type type;
-  bool repacked;
+  Layout layout;
   Packing packing;
   Kernel Kernels::* kernel;
+
+  [[nodiscard]] bool repacked() const { return layout != Layout::kFile; }
 };
 
 const Case kCases[] = {
-    {"q4_0", GGML_TYPE_Q4_0, true, Packing::kQ8_0, &Kernels::q4_0x8},
-    {"q4_K", GGML_TYPE_Q4_K, true, Packing::kQ8_K, &Kernels::q4_Kx8},
-    {"q4_0", GGML_TYPE_Q4_0, false, Packing::kQ8_0, &Kernels::q4_0},
-    {"q4_1", GGML_TYPE_Q4_1, false, Packing::kQ8_1, &Kernels::q4_1},
-    {"q8_0", GGML_TYPE_Q8_0, false, Packing::kQ8_0, &Kernels::q8_0},
-    {"q6_K", GGML_TYPE_Q6_K, false, Packing::kQ8_K, &Kernels::q6_K},
+    {"q4_0", GGML_TYPE_Q4_0, Layout::k8x8, Packing::kQ8_0, &Kernels::q4_0x8},
+    {"q4_0", GGML_TYPE_Q4_0, Layout::k4x4, Packing::kQ8_0, &Kernels::q4_0_4x4},
+    {"q4_0", GGML_TYPE_Q4_0, Layout::k4x8, Packing::kQ8_0, &Kernels::q4_0_4x8},
+    {"q4_K", GGML_TYPE_Q4_K, Layout::k8x8, Packing::kQ8_K, &Kernels::q4_Kx8},
+    {"q4_K", GGML_TYPE_Q4_K, Layout::k8x4, Packing::kQ8_K, &Kernels::q4_K_8x4},
+    {"q8_0", GGML_TYPE_Q8_0, Layout::k4x4, Packing::kQ8_0, &Kernels::q8_0_4x4},
+    {"q8_0", GGML_TYPE_Q8_0, Layout::k4x8, Packing::kQ8_0, &Kernels::q8_0_4x8},
+    {"q6_K", GGML_TYPE_Q6_K, Layout::k8x4, Packing::kQ8_K, &Kernels::q6_K_8x4},
+    {"q6_K", GGML_TYPE_Q6_K, Layout::k8x8, Packing::kQ8_K, &Kernels::q6_K_8x8},
+    {"q4_0", GGML_TYPE_Q4_0, Layout::kFile, Packing::kQ8_0, &Kernels::q4_0},
+    {"q4_1", GGML_TYPE_Q4_1, Layout::kFile, Packing::kQ8_1, &Kernels::q4_1},
+    {"q8_0", GGML_TYPE_Q8_0, Layout::kFile, Packing::kQ8_0, &Kernels::q8_0},
+    {"q4_K", GGML_TYPE_Q4_K, Layout::kFile, Packing::kQ8_K, &Kernels::q4_K},
+    {"q6_K", GGML_TYPE_Q6_K, Layout::kFile, Packing::kQ8_K, &Kernels::q6_K},
 };
 
 std::vector<const Kernels*> all_kernels() {
   std::vector<const Kernels*> found;
-  for (const auto& kernels : {avx2_kernels, avx_vnni_kernels, avx512_vnni_kernels}) {
+  for (const auto& kernels :
+       {avx2_kernels, avx_vnni_kernels, avx512_vnni_kernels, dotprod_kernels, i8mm_kernels}) {
     if (kernels() != nullptr) found.push_back(kernels());
+  }
+  return found;
+}
+
+// Rows of a matrix that llama.cpp lays out so here, `wanted` or a few more; 0: of no such matrix.
+std::int64_t rows_of(const Case& of, std::int64_t wanted) {
+  if (!of.repacked()) return wanted;
+  for (std::int64_t n_rows = wanted; n_rows < wanted + 8; ++n_rows) {
+    if (repacked_layout(of.type, n_rows) == of.layout) return n_rows;
+  }
+  return 0;
+}
+
+// What there are kernels for, of what llama.cpp makes here.
+std::vector<Case> cases_of(const Kernels& kernels) {
+  std::vector<Case> found;
+  for (const Case& of : kCases) {
+    if ((kernels.*of.kernel).product != nullptr && rows_of(of, 1) > 0) found.push_back(of);
   }
   return found;
 }
@@ -105,7 +136,7 @@ Reference reference(const Case& of, const std::vector<char>& weights, const std:
 // Rows interleaved as llama.cpp's repacking does it; weights as they are where the case wants that.
 std::vector<char> laid_out(const Case& of, const std::vector<char>& weights, std::int64_t n_rows,
                            std::int64_t k) {
-  return of.repacked ? repacked_rows(of.name, weights, n_rows, k) : weights;
+  return of.repacked() ? repacked_rows(of.name, weights, n_rows, k) : weights;
 }
 
 std::vector<float> ours(const Kernels& kernels, const Case& of, const std::vector<char>& weights,
@@ -150,10 +181,9 @@ TEST(kernels_of_every_width_give_what_ggml_gives) {
   aspd::start_backend();
   std::mt19937 random(7);
   for (const Kernels* kernels : all_kernels()) {
-    for (const Case& of : kCases) {
-      REQUIRE((kernels->*of.kernel).product != nullptr);
+    for (const Case& of : cases_of(*kernels)) {
       const std::int64_t k = 512;
-      const std::int64_t n_rows = 40;
+      const std::int64_t n_rows = rows_of(of, 40);
       const std::vector<char> weights = quantised(of.type, noise(random, n_rows * k), n_rows, k);
       for (std::int64_t width = 1; width <= 17; ++width) {
         const std::vector<float> x = noise(random, width * k);
@@ -167,11 +197,10 @@ TEST(kernels_of_200_random_shapes_give_what_ggml_gives) {
   aspd::start_backend();
   std::mt19937 random(11);
   for (const Kernels* kernels : all_kernels()) {
-    for (const Case& of : kCases) {
+    for (const Case& of : cases_of(*kernels)) {
       for (int i = 0; i < 200; ++i) {
         const std::int64_t k = block_size(of.packing) * (1 + static_cast<std::int64_t>(random() % 9));
-        std::int64_t n_rows = 1 + static_cast<std::int64_t>(random() % 50);
-        if (of.repacked) n_rows = (n_rows + 7) / 8 * 8;
+        const std::int64_t n_rows = rows_of(of, 1 + static_cast<std::int64_t>(random() % 50));
         const std::int64_t width = 1 + static_cast<std::int64_t>(random() % 17);
         std::vector<float> plain = noise(random, n_rows * k);
         std::vector<float> x = noise(random, width * k);
@@ -189,11 +218,12 @@ TEST(kernels_take_numbers_of_any_size) {
   aspd::start_backend();
   std::mt19937 random(13);
   for (const Kernels* kernels : all_kernels()) {
-    for (const Case& of : kCases) {
+    for (const Case& of : cases_of(*kernels)) {
       const std::int64_t k = 512;
-      const std::int64_t n_rows = 8;
+      const std::int64_t n_rows = rows_of(of, 8);
       // All weights and numbers as large as they can be: the largest sums there are.
-      const std::vector<char> largest = quantised(of.type, std::vector<float>(4096, -1.0F), n_rows, k);
+      const std::vector<char> largest =
+          quantised(of.type, std::vector<float>(static_cast<std::size_t>(n_rows * k), -1.0F), n_rows, k);
       for (const float sign : {1.0F, -1.0F}) {
         const std::vector<float> x(static_cast<std::size_t>(3 * k), sign);
         check_equal(ours(*kernels, of, largest, x, n_rows, k), reference(of, largest, x, n_rows, k));
@@ -204,10 +234,11 @@ TEST(kernels_take_numbers_of_any_size) {
       x[static_cast<std::size_t>(k) + 300] = -std::numeric_limits<float>::infinity();
       const std::vector<float> found = ours(*kernels, of, weights, x, n_rows, k);
       check_equal(found, reference(of, weights, x, n_rows, k));
-      for (std::size_t r = 0; r < 8; ++r) {
+      const auto rows = static_cast<std::size_t>(n_rows);
+      for (std::size_t r = 0; r < rows; ++r) {
         CHECK(!std::isfinite(found[r]));
-        CHECK(!std::isfinite(found[8 + r]));
-        CHECK(std::isfinite(found[16 + r]));
+        CHECK(!std::isfinite(found[rows + r]));
+        CHECK(std::isfinite(found[2 * rows + r]));
       }
     }
   }
@@ -218,21 +249,40 @@ TEST(ggml_computes_with_the_kernels_that_are_in_use) {
   if (in_use().empty()) SKIP("no kernels for this processor, or llama.cpp has no place for them");
   std::mt19937 random(17);
   const std::int64_t k = 512;
-  const std::int64_t n_rows = 72;
-  for (const Case& of : kCases) {
-    CHECK(has_kernel(of.name, of.repacked));
+  for (const Case& of : cases_of(*best_kernels())) {
+    const std::int64_t n_rows = rows_of(of, 72);
     const std::vector<float> weights = noise(random, n_rows * k);
     const std::vector<float> x = noise(random, 5 * k);
     const Reference wanted = reference(of, quantised(of.type, weights, n_rows, k), x, n_rows, k);
     for (const std::int32_t n_threads : {1, 2, 3}) {
       const std::int64_t before = n_products();
-      check_equal(product(of.name, of.repacked, weights, x, n_rows, k, n_threads), wanted);
+      check_equal(product(of.name, of.repacked(), weights, x, n_rows, k, n_threads), wanted);
       CHECK_EQ(n_products(), before + 1);
       enable(false);
-      (void)product(of.name, of.repacked, weights, x, n_rows, k, n_threads);
+      (void)product(of.name, of.repacked(), weights, x, n_rows, k, n_threads);
       enable(true);
       CHECK_EQ(n_products(), before + 1);
     }
+  }
+}
+
+TEST(types_that_llama_cpp_repacks_have_kernels_for_both_layouts) {
+  aspd::start_backend();
+  if (in_use().empty()) SKIP("no kernels for this processor, or llama.cpp has no place for them");
+  CHECK(has_kernel("q4_1", false));
+  for (const ggml_type type : {GGML_TYPE_Q4_0, GGML_TYPE_Q4_K, GGML_TYPE_Q8_0, GGML_TYPE_Q6_K}) {
+    const char* name = ggml_type_name(type);
+    const std::int64_t k = 256;
+    const std::vector<char> zeros(8 * ggml_row_size(type, k));
+    bool repacks = true;
+    try {
+      (void)repacked_rows(name, zeros, 8, k);
+    } catch (const std::invalid_argument&) {
+      repacks = false;
+    }
+    CHECK_EQ(repacked_layout(type, 8) != Layout::kOther, repacks);
+    CHECK_EQ(has_kernel(name, true), repacks);
+    CHECK(has_kernel(name, false) || type == GGML_TYPE_Q4_K);
   }
 }
 
@@ -240,14 +290,14 @@ TEST(widths_that_a_kernel_is_not_for_are_llama_cpps_own) {
   aspd::start_backend();
   if (in_use().empty()) SKIP("no kernels for this processor, or llama.cpp has no place for them");
   std::mt19937 random(19);
-  for (const Case& of : kCases) {
+  for (const Case& of : cases_of(*best_kernels())) {
     const Kernel kernel = best_kernels()->*of.kernel;
     std::vector<std::int64_t> widths{kernel.least};
     if (kernel.least > 1) widths.push_back(kernel.least - 1);
     if (kernel.most != kAny) widths.insert(widths.end(), {kernel.most, kernel.most + 1});
     for (const std::int64_t width : widths) {
       const std::int64_t before = n_products();
-      (void)product(of.name, of.repacked, noise(random, 8 * 256), noise(random, width * 256), 8, 256, 1);
+      (void)product(of.name, of.repacked(), noise(random, 8 * 256), noise(random, width * 256), 8, 256, 1);
       CHECK_EQ(n_products() - before, width < kernel.least || width > kernel.most ? 0 : 1);
     }
   }
@@ -259,6 +309,7 @@ TEST(products_refuse_what_they_cannot_multiply) {
   CHECK_THROWS(product("q9_9", false, numbers, numbers, 2, 32, 1), std::invalid_argument);
   CHECK_THROWS(product("q4_0", false, numbers, numbers, 3, 32, 1), std::invalid_argument);
   CHECK_THROWS(product("q6_K", false, numbers, numbers, 2, 32, 1), std::invalid_argument);
-  CHECK_THROWS(product("q6_K", true, std::vector<float>(2048), std::vector<float>(256), 8, 256, 1),
+  // Nothing repacks rows of an odd number.
+  CHECK_THROWS(product("q6_K", true, std::vector<float>(1792), std::vector<float>(256), 7, 256, 1),
                std::invalid_argument);
 }

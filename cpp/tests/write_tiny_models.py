@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from tiny import stories  # noqa: E402
 from tiny.encoders import write_t5  # noqa: E402
-from tiny.files import write_cohere2, write_lfm2, write_llama, write_mamba  # noqa: E402
+from tiny.files import write_cohere2, write_lfm2, write_llama, write_mamba, write_wide  # noqa: E402
 from tiny.script import Script, write_scripted  # noqa: E402
 from tiny.vocabulary import EOS, TITLE, TITLE_END  # noqa: E402
 
@@ -33,6 +33,7 @@ BROKEN_PLANS = {
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_llama(folder / "llama.gguf", seed=1)
+    write_wide(folder / "wide.gguf", seed=2, n_layers=1)
     write_cohere2(folder / "cohere2.gguf", seed=3)
     write_mamba(folder / "mamba.gguf", seed=4)
     write_lfm2(folder / "lfm2.gguf", seed=5)
