@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -22,7 +22,7 @@ from typing import Any
 
 import comparison
 import numpy as np
-from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter, TokenType
+from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter, ReaderField, TokenType
 from gguf.constants import GGML_QUANT_SIZES
 from gguf.quants import quantize
 from numpy.typing import NDArray
@@ -209,6 +209,14 @@ def write(path: Path, shape: Shape, weights: Weights, vocabulary: Path) -> None:
         incomplete.unlink(missing_ok=True)
 
 
+def add_field(writer: GGUFWriter, field: ReaderField, more: Sequence[Any] = ()) -> None:
+    """A key of another file, with more values at the end of its array."""
+    value, inner = field.contents(), None
+    if field.types[0] == GGUFValueType.ARRAY:
+        value, inner = [*value, *more], field.types[-1]
+    writer.add_key_value(field.name, value, field.types[0], sub_type=inner)
+
+
 def _type_of(kind: str) -> GGMLQuantizationType:
     if kind not in TYPES:
         raise ValueError(f"unknown type {kind!r}: one of {', '.join(TYPES)}")
@@ -245,16 +253,13 @@ def _add_vocabulary(writer: GGUFWriter, source: Path, n_vocab: int) -> None:
     n_missing = n_vocab - len(fields["tokenizer.ggml.tokens"].data)
     if n_missing < 0:
         raise ValueError(f"{source}: its vocabulary has {-n_missing} tokens more than the shape's {n_vocab}")
-    more: dict[str, list[Any]] = {
+    more: dict[str, Sequence[Any]] = {
         "tokenizer.ggml.tokens": [f"<|unused_{i}|>" for i in range(n_missing)],
         "tokenizer.ggml.token_type": [int(TokenType.UNUSED)] * n_missing,
         "tokenizer.ggml.scores": [0.0] * n_missing,
     }
     for name, field in fields.items():
-        value, inner = field.contents(), None
-        if field.types[0] == GGUFValueType.ARRAY:
-            value, inner = [*value, *more.get(name, [])], field.types[-1]
-        writer.add_key_value(name, value, field.types[0], sub_type=inner)
+        add_field(writer, field, more.get(name, ()))
 
 
 def main() -> None:

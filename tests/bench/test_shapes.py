@@ -1,4 +1,4 @@
-"""Models with random weights: that they load, cut text as their vocabulary's source does, and compute."""
+"""Models with random weights and dequantised ones: that they load, cut text as their source, and compute."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import dataclasses
 import math
 from pathlib import Path
 
+import dequantise
 import pytest
 import shapes
 
@@ -39,9 +40,9 @@ def _short_pool(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_type_loads_and_gives_finite_logits(tmp_path: Path, tiny_llama: TinyModel, kind: str) -> None:
     path = tmp_path / "random.gguf"
     shapes.write(path, TINY, shapes.Weights(kind=kind), tiny_llama.path)
-    likelihoods = _likelihoods(path)
-    assert all(map(math.isfinite, likelihoods))
-    assert len(set(likelihoods)) == len(likelihoods)
+    found = _likelihoods(path)
+    assert all(map(math.isfinite, found))
+    assert len(set(found)) == len(found)
 
 
 @pytest.mark.parametrize(("architecture", "tied"), [("llama", True), ("qwen2", True), ("qwen2", False)])
@@ -107,6 +108,18 @@ def test_shapes_have_as_many_weights_as_their_models(name: str, millions: float)
     )
     n_weights += (1 if shape.tied else 2) * shape.n_vocab * shape.n_embd
     assert n_weights / 1e6 == pytest.approx(millions, abs=0.05)
+
+
+@pytest.mark.parametrize("kind", dequantise.TYPES)
+def test_dequantised_file_says_what_its_source_says(tmp_path: Path, tiny_llama: TinyModel, kind: str) -> None:
+    source, path = tmp_path / "quantised.gguf", tmp_path / "other.gguf"
+    shapes.write(source, TINY, shapes.Weights(kind="q8_0"), tiny_llama.path)
+    dequantise.write(source, path, kind)
+    summary = _core.summarize_weights(str(path))
+    assert (summary.weights, summary.head) == (kind.upper(), kind.upper())
+    assert _likelihoods(path) == pytest.approx(_likelihoods(source), abs=0.1)
+    model, before = (_core.Model.load(str(each), _core.ModelOptions()) for each in (path, source))
+    assert model.tokenize("The cat.\n", False) == before.tokenize("The cat.\n", False)
 
 
 def _likelihoods(path: Path) -> list[float]:
