@@ -25,7 +25,7 @@ struct Log {
   std::deque<LogLine> lines;
   std::string partial;  // llama.cpp logs a line in pieces
   int level = 20;
-  std::string last_error;
+  std::string first_error;
 };
 
 Log& log() {
@@ -51,7 +51,8 @@ void take_log(ggml_log_level level, const char* text, void* /*unused*/) {
     std::string line = to.partial.substr(0, end);
     to.partial.erase(0, end + 1);
     if (line.empty()) continue;
-    if (to.level >= 40) to.last_error = line;
+    // Frames of longer messages say nothing.
+    if (to.level >= 40 && to.first_error.empty() && line.front() != '=') to.first_error = line;
     to.lines.push_back({to.level, std::move(line)});
     if (to.lines.size() > kMostLines) to.lines.pop_front();
   }
@@ -83,16 +84,16 @@ std::vector<LogLine> drain_log() {
   return lines;
 }
 
-std::string last_error() {
+std::string first_error() {
   Log& from = log();
   const std::lock_guard<std::mutex> lock(from.mutex);
-  return from.last_error;
+  return from.first_error;
 }
 
-void clear_last_error() {
+void clear_first_error() {
   Log& from = log();
   const std::lock_guard<std::mutex> lock(from.mutex);
-  from.last_error.clear();
+  from.first_error.clear();
 }
 
 std::string build_info() {

@@ -18,9 +18,9 @@ struct LogLine {
 void start_backend();
 // Takes the lines logged since the last call; the oldest are dropped beyond 1,000.
 std::vector<LogLine> drain_log();
-// The last error line that llama.cpp logged on this thread's behalf since clear_last_error(); empty: none.
-std::string last_error();
-void clear_last_error();
+// The first error line that llama.cpp logged since clear_first_error(): what follows says less. Empty: none.
+std::string first_error();
+void clear_first_error();
 // Build facts: our version, llama.cpp's commit, patched or not, backends and CPU features.
 std::string build_info();
 // Names of the GPUs that this build can use; empty: none.
