@@ -26,6 +26,7 @@ struct Log {
   std::string partial;  // llama.cpp logs a line in pieces
   int level = 20;
   std::string first_error;
+  std::string start_error;  // of the backends' start
 };
 
 Log& log() {
@@ -70,6 +71,7 @@ void start_backend() {
 #endif
     llama_log_set(take_log, nullptr);
     llama_backend_init();
+    log().start_error = first_error();
     (void)kernels::install();
     return true;
   }();
@@ -108,10 +110,25 @@ std::vector<std::string> gpu_devices() {
   std::vector<std::string> names;
   for (std::size_t i = 0; i < ggml_backend_dev_count(); ++i) {
     ggml_backend_dev_t device = ggml_backend_dev_get(i);
-    if (ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU) continue;
+    const auto type = ggml_backend_dev_type(device);
+    if (type != GGML_BACKEND_DEVICE_TYPE_GPU && type != GGML_BACKEND_DEVICE_TYPE_IGPU) continue;
     names.emplace_back(ggml_backend_dev_description(device));
   }
   return names;
+}
+
+std::string missing_gpu() {
+  if (!gpu_devices().empty()) return "";
+  std::string names;
+  for (std::size_t i = 0; i < ggml_backend_reg_count(); ++i) {
+    ggml_backend_reg_t backend = ggml_backend_reg_get(i);
+    const std::string name = ggml_backend_reg_name(backend);
+    if (ggml_backend_reg_dev_count(backend) > 0 || name == "RPC") continue;  // RPC: other machines
+    names += (names.empty() ? "" : ", ") + name;
+  }
+  if (names.empty()) return "";
+  const std::string& why = log().start_error;
+  return "this build is for " + names + ", but no GPU was found" + (why.empty() ? "" : " (" + why + ")");
 }
 
 bool has_position_gaps() { return ASPD_HAS_POSITION_GAPS != 0; }

@@ -25,6 +25,8 @@ void clear_first_error();
 std::string build_info();
 // Names of the GPUs that this build can use; empty: none.
 std::vector<std::string> gpu_devices();
+// Why a build for GPUs has none here, one line; empty: it has one, or the build is for CPUs alone.
+std::string missing_gpu();
 // Performance cores that this process may use, hyper-threads counted once. What both thread counts are by
 // default.
 [[nodiscard]] std::int32_t physical_cores();
