@@ -21,4 +21,6 @@ elseif(UNIX)
   set_target_properties(_core PROPERTIES LINK_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/module.map")
 endif()
 
+# A GPU's libraries may lie where the loader does not look.
+set_target_properties(_core PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
 install(TARGETS _core LIBRARY DESTINATION aspd_local)

@@ -23,10 +23,10 @@ from aspd_local import (
     fold,
 )
 from aspd_local.chat import Message
-from tiny.files import TinyModel
+from tiny.files import TinyModel, random_tensors, write_llama_tensors
 from tiny.script import Script, write_scripted
 from tiny.stories import STORY, STORY_END, block
-from tiny.vocabulary import EOS, MARKERS
+from tiny.vocabulary import EOS, MARKERS, Vocabulary
 
 TEXT = "Hm" + "".join(STORY.values()) + STORY_END
 EXACT: dict[str, Any] = {
@@ -359,6 +359,15 @@ def test_files_that_are_no_model_are_model_errors(tmp_path: Path, name: str) -> 
     with pytest.raises(ModelError) as caught:
         Model(path)
     assert str(path) in str(caught.value)
+
+
+def test_model_that_llama_cpp_refuses_says_why(tmp_path: Path) -> None:
+    tiny = TinyModel(path=tmp_path / "odd.gguf", vocabulary=Vocabulary())
+    tensors = random_tensors(tiny, seed=0)
+    tensors["blk.1.ffn_norm.weight"] = tensors["blk.1.ffn_norm.weight"][:-1]
+    write_llama_tensors(tiny, tensors)
+    with pytest.raises(ModelError, match=r"blk\.1\.ffn_norm\.weight.* has wrong shape"):
+        Model(tiny.path)
 
 
 def test_model_cut_at_ten_places_is_a_model_error(tiny: TinyModel, tmp_path: Path) -> None:

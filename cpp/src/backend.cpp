@@ -25,7 +25,8 @@ struct Log {
   std::deque<LogLine> lines;
   std::string partial;  // llama.cpp logs a line in pieces
   int level = 20;
-  std::string last_error;
+  std::string first_error;
+  std::string start_error;  // of the backends' start
 };
 
 Log& log() {
@@ -51,7 +52,8 @@ void take_log(ggml_log_level level, const char* text, void* /*unused*/) {
     std::string line = to.partial.substr(0, end);
     to.partial.erase(0, end + 1);
     if (line.empty()) continue;
-    if (to.level >= 40) to.last_error = line;
+    // Frames of longer messages say nothing.
+    if (to.level >= 40 && to.first_error.empty() && line.front() != '=') to.first_error = line;
     to.lines.push_back({to.level, std::move(line)});
     if (to.lines.size() > kMostLines) to.lines.pop_front();
   }
@@ -69,6 +71,7 @@ void start_backend() {
 #endif
     llama_log_set(take_log, nullptr);
     llama_backend_init();
+    log().start_error = first_error();
     (void)kernels::install();
     return true;
   }();
@@ -83,16 +86,16 @@ std::vector<LogLine> drain_log() {
   return lines;
 }
 
-std::string last_error() {
+std::string first_error() {
   Log& from = log();
   const std::lock_guard<std::mutex> lock(from.mutex);
-  return from.last_error;
+  return from.first_error;
 }
 
-void clear_last_error() {
+void clear_first_error() {
   Log& from = log();
   const std::lock_guard<std::mutex> lock(from.mutex);
-  from.last_error.clear();
+  from.first_error.clear();
 }
 
 std::string build_info() {
@@ -107,10 +110,25 @@ std::vector<std::string> gpu_devices() {
   std::vector<std::string> names;
   for (std::size_t i = 0; i < ggml_backend_dev_count(); ++i) {
     ggml_backend_dev_t device = ggml_backend_dev_get(i);
-    if (ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_CPU) continue;
+    const auto type = ggml_backend_dev_type(device);
+    if (type != GGML_BACKEND_DEVICE_TYPE_GPU && type != GGML_BACKEND_DEVICE_TYPE_IGPU) continue;
     names.emplace_back(ggml_backend_dev_description(device));
   }
   return names;
+}
+
+std::string missing_gpu() {
+  if (!gpu_devices().empty()) return "";
+  std::string names;
+  for (std::size_t i = 0; i < ggml_backend_reg_count(); ++i) {
+    ggml_backend_reg_t backend = ggml_backend_reg_get(i);
+    const std::string name = ggml_backend_reg_name(backend);
+    if (ggml_backend_reg_dev_count(backend) > 0 || name == "RPC") continue;  // RPC: other machines
+    names += (names.empty() ? "" : ", ") + name;
+  }
+  if (names.empty()) return "";
+  const std::string& why = log().start_error;
+  return "this build is for " + names + ", but no GPU was found" + (why.empty() ? "" : " (" + why + ")");
 }
 
 bool has_position_gaps() { return ASPD_HAS_POSITION_GAPS != 0; }

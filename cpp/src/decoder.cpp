@@ -77,14 +77,14 @@ Decoder::Decoder(const Model& model, const EngineOptions& options, std::int32_t 
     params.abort_callback = [](void* self) { return static_cast<Decoder*>(self)->should_abort(); };
     params.abort_callback_data = this;
   }
-  clear_last_error();
+  clear_first_error();
   try {
     context_.reset(llama_init_from_model(model.handle(), params));
   } catch (const std::exception& e) {
     throw ModelError(model.path(), std::string("no context: ") + e.what());
   }
   if (context_ == nullptr) {
-    const std::string why = last_error();
+    const std::string why = first_error();
     throw ModelError(model.path(), "llama.cpp cannot make a context" + (why.empty() ? "" : ": " + why));
   }
   if (llama_get_memory(context_.get()) == nullptr || !llama_get_causal_attn(context_.get())) {
@@ -151,7 +151,7 @@ bool Decoder::should_abort() {
 }
 
 Decoder::Status Decoder::process(bool encode) {
-  clear_last_error();
+  clear_first_error();
   polled_ = std::chrono::steady_clock::now();
   int code = 0;
   try {
@@ -164,7 +164,7 @@ Decoder::Status Decoder::process(bool encode) {
   if (code == 0) return Status::kDone;
   if (code == 1) return Status::kFull;
   if (code == 2) return Status::kAborted;
-  const std::string why = last_error();
+  const std::string why = first_error();
   throw DecodeError(code, std::string(encode ? "llama_encode" : "llama_decode") + " returned " +
                               std::to_string(code) + (why.empty() ? "" : ": " + why));
 }

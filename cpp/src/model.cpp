@@ -60,7 +60,7 @@ std::shared_ptr<Model> Model::load(const std::string& path, const ModelOptions& 
                                    LoadProgress* progress) {
   (void)check_gguf(path);
   start_backend();
-  clear_last_error();
+  clear_first_error();
 
   llama_model_params params = llama_model_default_params();
   params.n_gpu_layers = options.n_gpu_layers;
@@ -85,7 +85,7 @@ std::shared_ptr<Model> Model::load(const std::string& path, const ModelOptions& 
   }
   if (model->model_ == nullptr) {
     if (progress != nullptr && progress->cancel) throw CancelledError("loading was cancelled");
-    const std::string why = last_error();
+    const std::string why = first_error();
     throw ModelError(path, "llama.cpp cannot load it" + (why.empty() ? "" : ": " + why));
   }
   model->vocab_ = llama_model_get_vocab(model->model_.get());

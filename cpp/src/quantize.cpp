@@ -256,7 +256,7 @@ void quantize(const std::string& from, const std::string& to, const QuantizeOpti
   params.kv_overrides = alignment;
 
   Unfinished output(to);
-  clear_last_error();
+  clear_first_error();
   std::uint32_t failed = 0;
   {
     const Watch watch(progress);
@@ -266,7 +266,7 @@ void quantize(const std::string& from, const std::string& to, const QuantizeOpti
     if (progress != nullptr && progress->cancel) throw CancelledError("quantising was cancelled");
     const int error = write_error(to);
     if (error != 0) throw std::system_error(error, std::generic_category(), to);
-    throw ModelError(from, "llama.cpp cannot quantise it: " + last_error());
+    throw ModelError(from, "llama.cpp cannot quantise it: " + first_error());
   }
   (void)check_gguf(to);
   output.keep();

@@ -51,6 +51,7 @@ __all__: list[str] = [
     "has_kernel",
     "has_position_gaps",
     "kernels",
+    "missing_gpu",
     "physical_cores",
     "plan_fault",
     "predicted_gain",
@@ -841,6 +842,11 @@ def has_position_gaps() -> bool:
 def kernels() -> str:
     """
     Instruction set of our kernels for narrow steps; empty: this build or processor has none, or they are off.
+    """
+
+def missing_gpu() -> str:
+    """
+    Why a build for GPUs has none here; empty: it has one, or is for CPUs alone.
     """
 
 def physical_cores() -> int:

@@ -95,6 +95,8 @@ class Model:
             opened = how.open(measure=measured, progress=told)
         finally:
             _drain_log()
+        if n_gpu_layers and (reason := _core.missing_gpu()):
+            _log.warning("%s; the CPU computes", reason)
         self._model: _core.Model = opened.model
         self._engine: _core.Engine | None = opened.engine
         self._profile = opened.profile

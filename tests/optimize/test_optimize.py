@@ -47,6 +47,12 @@ def test_curve_has_a_time_for_every_width(wide: TinyModel) -> None:
     assert 1 <= curve.spread < 1000
 
 
+def test_curve_tells_how_far_it_is(wide: TinyModel) -> None:
+    seen: list[float] = []
+    trial.measure_curve(load(wide.path), (1, 2), n_threads=1, told=seen.append)
+    assert seen == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1])
+
+
 def test_curve_is_that_of_the_quietest_round(wide: TinyModel, monkeypatch: pytest.MonkeyPatch) -> None:
     busy = iter([3.0, 8.0, 1.0, 2.0, 4.0, 2.5])  # widths 1 and 2, three times
 

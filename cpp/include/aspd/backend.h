@@ -18,13 +18,15 @@ struct LogLine {
 void start_backend();
 // Takes the lines logged since the last call; the oldest are dropped beyond 1,000.
 std::vector<LogLine> drain_log();
-// The last error line that llama.cpp logged on this thread's behalf since clear_last_error(); empty: none.
-std::string last_error();
-void clear_last_error();
+// The first error line that llama.cpp logged since clear_first_error(): what follows says less. Empty: none.
+std::string first_error();
+void clear_first_error();
 // Build facts: our version, llama.cpp's commit, patched or not, backends and CPU features.
 std::string build_info();
 // Names of the GPUs that this build can use; empty: none.
 std::vector<std::string> gpu_devices();
+// Why a build for GPUs has none here, one line; empty: it has one, or the build is for CPUs alone.
+std::string missing_gpu();
 // Performance cores that this process may use, hyper-threads counted once. What both thread counts are by
 // default.
 [[nodiscard]] std::int32_t physical_cores();

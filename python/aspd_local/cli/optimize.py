@@ -15,7 +15,7 @@ import typer
 from aspd_local.cli.asking import EXIT_INTERRUPTED
 from aspd_local.cli.flags import MeasuringFlags, spread
 from aspd_local.cli.models import errors_in_one_line, progress_bar, store
-from aspd_local.cli.progress import set_log
+from aspd_local.cli.progress import set_log, warn_without_gpu
 from aspd_local.sources import resolve
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def optimize(
     Exit 1 and no file if no candidate is faster within the loss.
     """
     set_log(verbose=flags.verbose)
+    warn_without_gpu(flags.gpu_layers)
     try:
         with errors_in_one_line():
             report, source = _optimize(model, out, flags, force=force)

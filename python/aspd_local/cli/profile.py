@@ -15,7 +15,7 @@ import typer
 from aspd_local.cli.asking import EXIT_INTERRUPTED
 from aspd_local.cli.flags import MeasuringFlags, Repack, spread
 from aspd_local.cli.models import errors_in_one_line, progress_bar, store
-from aspd_local.cli.progress import set_log
+from aspd_local.cli.progress import set_log, warn_without_gpu
 from aspd_local.errors import ModelError
 from aspd_local.sources import DEFAULT_MODEL, resolve
 
@@ -74,6 +74,7 @@ def profile(
     Kept in the user's cache, where an engine with profile="auto" finds it, if the widths 1 to 8 are in it.
     """
     set_log(verbose=flags.verbose)
+    warn_without_gpu(flags.gpu_layers)
     try:
         with errors_in_one_line():
             extent = flags.extent()

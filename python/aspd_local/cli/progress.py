@@ -64,6 +64,14 @@ def set_log(*, verbose: bool) -> None:
     logger.handlers = [_Stderr() if verbose else logging.NullHandler()]
 
 
+def warn_without_gpu(n_gpu_layers: int) -> None:
+    """A line on stderr if this build is for GPUs and layers were to go to one, but there is none."""
+    from aspd_local import _core
+
+    if n_gpu_layers and (reason := _core.missing_gpu()):
+        print(f"aspd: warning: {reason}; the CPU computes", file=sys.stderr)
+
+
 def open_model(flags: ModelFlags, settings: EngineSettings | None = None) -> Model:
     """Fetches a model if it is not here, and loads it. settings: instead of those of the flags.
 
@@ -72,6 +80,7 @@ def open_model(flags: ModelFlags, settings: EngineSettings | None = None) -> Mod
     from aspd_local.model import Model
 
     set_log(verbose=flags.verbose)
+    warn_without_gpu(flags.gpu_layers)
     with progress_bar() as progress:
         path = resolve(flags.model, progress=progress, store=store())
     with Waiting(f"loading {path.name}") as waiting:

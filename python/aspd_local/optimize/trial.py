@@ -106,15 +106,16 @@ def measure(source: Source, path: Path, types: Types, told: Told) -> Measured:
 def _measure(
     model: _core.Model, token_ids: Sequence[int], conditions: Conditions, told: Told
 ) -> tuple[Curve, list[float]]:
-    curve = measure_curve(model, n_threads=conditions.n_threads)
-    told(0.5)
+    curve = measure_curve(model, n_threads=conditions.n_threads, told=lambda done: told(done / 2))
     losses = token_losses(
         model, token_ids, n_threads=conditions.n_threads, told=lambda done: told(0.5 + done / 2)
     )
     return curve, losses
 
 
-def measure_curve(model: _core.Model, widths: Sequence[int] = WIDTHS, *, n_threads: int = 0) -> Curve:
+def measure_curve(
+    model: _core.Model, widths: Sequence[int] = WIDTHS, *, n_threads: int = 0, told: Told | None = None
+) -> Curve:
     """Seconds of a decode step by its width: the median of the quietest of three rounds.
 
     What else the machine does only adds time; the widths take turns, so that it adds to all of them.
@@ -128,9 +129,11 @@ def measure_curve(model: _core.Model, widths: Sequence[int] = WIDTHS, *, n_threa
         reason = f"{model.path}: only steps of one token are possible: {engine.cannot_join_reason}"
         raise ModelError(reason, model.path)
     rounds: dict[int, list[float]] = {width: [] for width in widths}
-    for _ in range(_ROUNDS):
-        for width in widths:
+    for behind in range(_ROUNDS):
+        for number, width in enumerate(widths, 1):
             rounds[width].append(statistics.median(engine.measure_step(width, DEPTH, _STEPS)))
+            if told is not None:
+                told((behind + number / len(widths)) / _ROUNDS)
     return Curve(
         seconds={width: min(medians) for width, medians in rounds.items()},
         spread=max(max(medians) / min(medians) for medians in rounds.values()),
