@@ -16,7 +16,6 @@ from aspd_local import chat
 from aspd_local.data.conditions import Conditions, Nats, Texts, Tree, cut, patterns
 from aspd_local.data.example import Example, Run
 from aspd_local.data.titles import head_length
-from aspd_local.layout import Block, JoinRule, Segment, Trunk, lay_out
 
 if TYPE_CHECKING:
     from aspd_local.model import Model
@@ -89,7 +88,7 @@ class ModelScorer:
         self._core = model.core
         self._engine = model.engine
         self._template = chat.compile_template(model.core) if model.core.chat_template else None
-        self._rule: JoinRule = "sum" if _core.has_position_gaps() else "longest"
+        self._rule = _core.JoinRule.SUM if _core.has_position_gaps() else _core.JoinRule.LONGEST
 
     def count(self, text: str) -> int:
         return len(self._tokenize(text))
@@ -127,14 +126,12 @@ class ModelScorer:
         return self.score_texts(texts)
 
     def score_texts(self, texts: Texts) -> BlockScores:
-        """Scores token ids. Raises: as Engine.score."""
-        joined = self._joined(texts) if texts.tail else None
-        conditions = Conditions.of(texts, alone=joined is None)
-        found = self._scored_tree(conditions.tree)
+        """Scores token ids. Raises: as Engine.score_tree."""
+        conditions = Conditions.of(texts)
+        found = self._scored(conditions.tree)
         true = cut(found[conditions.serial], [*map(len, texts.branches), len(texts.tail)])
-        alone = [true[0], *(found[node] for node in conditions.alone)] if joined is None else joined[:-1]
+        alone = [found[node] for node in conditions.alone]
         foreign = [(), *(found[node] for node in conditions.foreign)]
-        n_joined = 0 if joined is None else len(texts.prefix) + sum(map(len, joined))
         return BlockScores(
             branches=tuple(
                 BranchScores(alone=a, true=t, foreign=f, n_head=n_head, pattern=pattern)
@@ -143,27 +140,14 @@ class ModelScorer:
                 )
             ),
             tail_serial=true[-1][1:],
-            tail_joined=() if joined is None else joined[-1][1:],
-            n_tokens=n_joined + conditions.tree.n_tokens,
+            tail_joined=() if conditions.joined is None else found[conditions.joined][1:],
+            n_tokens=conditions.tree.n_tokens,
         )
 
-    # --- the engine ------------------------------------------------------------------------------------
-
-    def _joined(self, texts: Texts) -> list[Nats]:
-        """Each branch alone, then the tail behind their join: [n_branches + 1]."""
-        segments: list[Segment] = [Trunk(texts.prefix), Block(texts.branches), Trunk(texts.tail)]
-        scores = self._scored(segments)[len(texts.prefix) :]
-        return cut(scores, [*map(len, texts.branches), len(texts.tail)])
-
-    def _scored_tree(self, tree: Tree) -> list[Nats]:
+    def _scored(self, tree: Tree) -> list[Nats]:
         """Negative log-likelihoods of every node, [n_nodes]."""
-        scores = self._engine.score_tree(tree.nodes, tree.parents)
+        scores = self._engine.score_tree(tree.nodes, tree.parents, tree.scored, self._rule)
         return [tuple(-score for score in node) for node in scores]
-
-    def _scored(self, segments: Sequence[Segment]) -> Nats:
-        from aspd_local.model import to_core
-
-        return tuple(-score for score in self._engine.score(to_core(lay_out(segments, self._rule))))
 
     # --- tokens ----------------------------------------------------------------------------------------
 
