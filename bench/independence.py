@@ -105,8 +105,7 @@ def as_row(scores: BlockScores) -> dict[str, Any]:
     return {
         "branches": [
             {
-                "n_head": b.n_head,
-                "pattern": b.pattern,
+                "words": b.words,
                 "alone": short(b.alone),
                 "true": short(b.true),
                 "foreign": short(b.foreign),

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from aspd_local.data.conditions import Conditions, Texts, Tree, patterns
+from aspd_local.data.conditions import Conditions, Texts, Tree
 from aspd_local.data.scoring import ModelScorer
 
 TEXTS = Texts(
@@ -15,7 +15,7 @@ TEXTS = Texts(
     branches=[[10, 11, 12], [20, 21], [30]],
     foreign=[[91, 92, 93], [94, 95]],
     tail=[40],
-    n_heads=[0, 0, 0],
+    words=[(-1, -1, -1), (-1, -1), (-1,)],
 )
 
 
@@ -49,14 +49,6 @@ def test_nothing_is_joined_without_a_tail() -> None:
     found = Conditions.of(replace(TEXTS, tail=[]))
     assert found.joined is None
     assert all(len(parents) < 2 for parents in found.tree.parents)
-
-
-def test_pattern_is_what_every_branch_holds() -> None:
-    assert patterns([[1, 2, 3, 2], [2, 4], [5, 2]]) == [
-        (False, True, False, True),
-        (True, False),
-        (False, True),
-    ]
 
 
 def test_scores_of_a_tree_equal_each_path_as_plain_text(tiny_scorer: ModelScorer) -> None:

@@ -24,14 +24,14 @@ class Texts:
         prefix: [n_prefix], prompt and answer up to the block.
         branches: [n_branches][n_tokens]. foreign: the same lengths but the last branch's.
         tail: [n_tail], the beginning of what follows.
-        n_heads: [n_branches], tokens by which a branch repeats its title.
+        words: [n_branches][n_tokens], as BranchScores has them.
     """
 
     prefix: Sequence[int]
     branches: Sequence[Sequence[int]]
     foreign: Sequence[Sequence[int]]
     tail: Sequence[int]
-    n_heads: Sequence[int]
+    words: Sequence[tuple[int, ...]]
 
 
 @dataclass
@@ -91,11 +91,3 @@ def cut(scores: Sequence[float], lengths: Sequence[int]) -> list[Nats]:
     """The scores of neighbouring texts of those lengths."""
     ends = list(accumulate(lengths, initial=0))
     return [tuple(scores[begin:end]) for begin, end in pairwise(ends)]
-
-
-def patterns(branches: Sequence[Sequence[int]]) -> list[tuple[bool, ...]]:
-    """For each token whether every branch holds it, [n_branches][n_tokens]: the wording that the parts of a
-    list share tells nothing.
-    """
-    shared = set(branches[0]).intersection(*branches[1:])
-    return [tuple(token in shared for token in branch) for branch in branches]

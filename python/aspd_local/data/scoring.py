@@ -13,9 +13,9 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol
 
 from aspd_local import chat
-from aspd_local.data.conditions import Conditions, Nats, Texts, Tree, cut, patterns
+from aspd_local.data.conditions import Conditions, Nats, Texts, Tree, cut
 from aspd_local.data.example import Example, Run
-from aspd_local.data.titles import head_length
+from aspd_local.data.words import taken_over, words_of_tokens
 
 if TYPE_CHECKING:
     from aspd_local.model import Model
@@ -30,15 +30,14 @@ class BranchScores:
         true: behind the prefix and all earlier siblings.
         foreign: behind the prefix and parts of another answer, as many tokens as those siblings; empty for
             the first branch, which has none.
-        n_head: first tokens that only repeat the branch's title, which the plan tells to all.
-        pattern: whether every branch of the block holds the token too.
+        words: the number of the word that the token is part of, where an earlier sibling holds that word; -1
+            elsewhere.
     """
 
     alone: Nats
     true: Nats
     foreign: Nats
-    n_head: int = 0
-    pattern: tuple[bool, ...] = ()
+    words: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +97,8 @@ class ModelScorer:
 
         Raises ValueError where foreign has no text.
         """
-        branches = [self._tokenize(text) for text in run.texts(example.answer)]
+        parts = run.texts(example.answer)
+        branches = [self._tokenize(text) for text in parts]
         stream = [token for text in foreign for token in self._tokenize(text)]
         if not stream:
             raise ValueError("the foreign siblings are empty")
@@ -111,9 +111,9 @@ class ModelScorer:
             branches=branches,
             foreign=pieces,
             tail=self._tokenize(example.answer[run.end :])[:tail_tokens],
-            n_heads=[
-                len(self._tokenize(text[: head_length(text, title)].rstrip()))
-                for text, title in zip(run.texts(example.answer), run.titles, strict=True)
+            words=[
+                words_of_tokens(text, [self._core.piece(token) for token in branch], words)
+                for text, branch, words in zip(parts, branches, taken_over(parts, run.titles), strict=True)
             ],
         )
 
@@ -134,10 +134,8 @@ class ModelScorer:
         foreign = [(), *(found[node] for node in conditions.foreign)]
         return BlockScores(
             branches=tuple(
-                BranchScores(alone=a, true=t, foreign=f, n_head=n_head, pattern=pattern)
-                for a, t, f, n_head, pattern in zip(
-                    alone, true[:-1], foreign, texts.n_heads, patterns(texts.branches), strict=True
-                )
+                BranchScores(alone=a, true=t, foreign=f, words=words)
+                for a, t, f, words in zip(alone, true[:-1], foreign, texts.words, strict=True)
             ),
             tail_serial=true[-1][1:],
             tail_joined=() if conditions.joined is None else found[conditions.joined][1:],

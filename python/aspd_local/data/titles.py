@@ -64,19 +64,6 @@ def first_words(part: str, n_words: int) -> str:
     return " ".join(text.split()[:n_words]).strip(_ENDS)
 
 
-def head_length(part: str, title: str) -> int:
-    """Where a part's own writing of its title ends, with the marks behind it, in code points."""
-    at = 0
-    for word in title.split():
-        found = part.find(word, at)
-        if found < 0:
-            return 0
-        at = found + len(word)
-    while at < len(part) and part[at] in "*_:.)\"'`|,-–— \t":  # noqa: RUF001
-        at += 1
-    return at
-
-
 def body_of(line: str) -> str:
     """A line without the marks of its list or heading."""
     mark = _MARK.match(line)
