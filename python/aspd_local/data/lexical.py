@@ -50,6 +50,7 @@ def find_references(before: str, parts: Sequence[str], titles: Sequence[str], ki
     found = list(_procedure(before, parts, kind))
     for number, part in enumerate(parts[1:], 2):
         found += _in_part(number, part, kind)
+    found += comparisons(parts, titles)
     found += names_of_siblings(before, parts, titles)
     found += things_of_siblings(before, parts, titles)
     return found
@@ -97,6 +98,19 @@ def _after_lead_in(body: str) -> str:
     """The text behind a lead-in; "" where there is none."""
     found = _LEAD_IN.match(body)
     return body[found.end() :] if found else ""
+
+
+def comparisons(parts: Sequence[str], titles: Sequence[str]) -> Iterator[Reference]:
+    """ "Like oak, it ..." where an earlier sibling is called oak: what is said of it is needed."""
+    own = [
+        {word.lower() for word in _words(title)} if lead_in(part) == title else set[str]()
+        for part, title in zip(parts, titles, strict=True)
+    ]
+    for number, part in enumerate(parts[1:], 2):
+        names = set().union(*own[: number - 1]) - own[number - 1]
+        for match in phrases.COMPARED.finditer(clean(part)):
+            if match[1].lower() in names:
+                yield Reference(branch=number, reason="compares with a sibling", evidence=match[0])
 
 
 def names_of_siblings(before: str, parts: Sequence[str], titles: Sequence[str]) -> Iterator[Reference]:
