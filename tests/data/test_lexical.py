@@ -50,6 +50,9 @@ def test_references(part: str) -> None:
         "- Others prefer birch.",
         "- Birch, another tree, is white.",
         "- You could also burn birch.",
+        "- Nevertheless, oak is hard.",
+        "- Birch is also white.",
+        "3. Overall, trees are good.",
         "2. **Wood**: In contrast, this burns.",
         "2. **Wood**: You can also burn it.",
     ],
@@ -73,6 +76,7 @@ def test_pronoun_behind_a_title_speaks_of_the_title() -> None:
         "2. Birch: Like oak, it is a tree.",
         "- Birch: It is lighter than Oak.",
         "- Birch: a tree similar to the oak",
+        "- Birch: Like oaks, it is a tree.",
     ],
 )
 def test_comparisons_with_what_a_sibling_is_called(part: str) -> None:
@@ -84,6 +88,13 @@ def test_comparisons_with_what_a_sibling_is_called(part: str) -> None:
 
 def test_things_may_have_opposites_and_be_compared_with_others() -> None:
     assert reasons("2. **Birch**: It is the opposite of fir, and lighter than iron or oaken wood.") == set()
+
+
+def test_things_that_only_a_sibling_can_have_named() -> None:
+    assert reasons("2. Birch: See a forester if it dies despite these measures.") == {"refers to a sibling"}
+    assert reasons("2. Birch: These leaves are small. Such trees are rare, and those forests too.") == set()
+    assert reasons("2. Birch: Its leaves are small, and these leaves fall early.") == set()
+    assert reasons("2. Birch: It is rare these days among such trees.") == set()
 
 
 def test_first_part_may_say_anything() -> None:

@@ -59,7 +59,9 @@ CONTINUES = _any(
     "with (?:this|that|it|these|those)|at that|by then|continue|repeat|when (?:done|finished|ready)|both",
     "even so|still|yet|because of (?:this|that)|adding|subtracting|combining|given that",
     f"using (?:that|this|these|those)|{_SINCE}|others|[^,.:;]{{1,40}}, (?:yet )?another",
-    "(?:you|one|it|they|we|some)(?: \\w+)? also",
+    r"(?:[\w'-]+ ){1,4}also",
+    "nevertheless|nonetheless|ultimately|overall|in conclusion|in summary|in short|to sum up|all in all",
+    "(?:most|more|equally) important(?:ly)?|above all|last but not least",
 )
 # Of these, what an enumeration of paragraphs may begin with.
 ENUMERATES = _any("another|next|finally|last(?:ly)?|also|other")
@@ -67,7 +69,7 @@ ENUMERATES = _any("another|next|finally|last(?:ly)?|also|other")
 CONTINUES_TITLE = _any(
     f"then|next|afterwards|after|once|now|therefore|thus|hence|finally|{_SINCE}",
     "similarly|likewise|also|additionally|in addition|furthermore|moreover|however|by contrast|in contrast",
-    "conversely|on the other hand|instead|alternatively|others?|another|again|(?:you|one|we) (?:\\w+ )?also",
+    r"conversely|on the other hand|instead|alternatively|others?|another|again|(?:[\w'-]+ ){1,4}also",
 )
 PRONOUN = _any(
     "it|its|it's|they|their|them|he|him|his|she|her|hers|this|that|these|those|such|there|here",
@@ -80,6 +82,9 @@ COMPARED = re.compile(
     r" (?:the |an? )?(\w[\w'-]{2,})",
     re.IGNORECASE,
 )
+
+# Things that were spoken of before.
+THESE = re.compile(r"\b(?:these|those|such)(?! as\b) (?:\w+ )?(\w{3,})s\b", re.IGNORECASE)
 
 # --- procedures -----------------------------------------------------------------------------------
 
