@@ -186,13 +186,17 @@ void bind_engine(py::module_& m) {
           py::arg("layout"), "Log probability of each token, [n_tokens]; 0 where nothing predicts it.")
       .def(
           "score_tree",
-          [](PyEngine& self, const std::vector<std::vector<aspd::Token>>& nodes,
-             const std::vector<std::int32_t>& parents) {
-            return without_gil([&] { return self.engine.score_tree(nodes, parents); });
+          [](PyEngine& self, std::vector<std::vector<aspd::Token>> nodes,
+             std::vector<std::vector<std::int32_t>> parents, std::vector<bool> scored,
+             aspd::JoinRule join_rule) {
+            const aspd::TextTree texts{std::move(nodes), std::move(parents), std::move(scored)};
+            return without_gil([&] { return self.engine.score_tree(texts, join_rule); });
           },
-          py::arg("nodes"), py::arg("parents"),
-          "Log probability of each token of a tree of texts, [n_nodes][n_tokens]; node i goes on from node "
-          "parents[i], -1: from none. Raises ValueError, ContextFullError, DecodeError, EngineBusyError.")
+          py::arg("nodes"), py::arg("parents"), py::arg("scored"), py::arg("join_rule"),
+          "Log probability of each token of a tree of texts, [n_nodes][n_tokens]; 0 in nodes that are not "
+          "scored. Node i goes on from its parents[i]: none, one, or the join of several children of one "
+          "node. "
+          "join_rule: sum or longest. Raises ValueError, ContextFullError, DecodeError, EngineBusyError.")
       .def(
           "logits",
           [](PyEngine& self, const aspd::Layout& layout) {

@@ -496,10 +496,9 @@ std::vector<float> Engine::score(const Layout& layout) {
   const Impl::Guard guard(impl_->busy_);
   return impl_->score(layout);
 }
-std::vector<std::vector<float>> Engine::score_tree(const std::vector<std::vector<Token>>& nodes,
-                                                   const std::vector<std::int32_t>& parents) {
+std::vector<std::vector<float>> Engine::score_tree(const TextTree& texts, JoinRule rule) {
   const Impl::Guard guard(impl_->busy_);
-  return impl_->score_tree(nodes, parents);
+  return impl_->score_tree(texts, rule);
 }
 std::vector<float> Engine::logits(const Layout& layout) {
   const Impl::Guard guard(impl_->busy_);

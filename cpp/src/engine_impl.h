@@ -21,8 +21,7 @@ class Engine::Impl {
   std::vector<Event> step();
   void cancel(RequestId id);
   std::vector<float> score(const Layout& layout);
-  std::vector<std::vector<float>> score_tree(const std::vector<std::vector<Token>>& nodes,
-                                             const std::vector<std::int32_t>& parents);
+  std::vector<std::vector<float>> score_tree(const TextTree& texts, JoinRule rule);
   std::vector<float> logits(const Layout& layout);
   std::vector<std::uint8_t> save_state(const Layout& layout);
   void load_state(const Layout& layout, const std::vector<std::uint8_t>& state);
@@ -119,9 +118,9 @@ class Engine::Impl {
   void walk(const Layout& layout, const Take& take);
 
   void check_scorable(const std::vector<Token>& token_ids) const;
-  template <typename Take>
+  template <typename Wanted, typename Take>
   void read(Sequence& sequence, const Token* token_ids, const Pos* positions, std::size_t n,
-            const Take& take);
+            const Wanted& wanted, const Take& take);
 
   // measure.cpp
   void require_idle();

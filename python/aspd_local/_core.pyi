@@ -673,10 +673,14 @@ class Engine:
     def score_tree(
         self,
         nodes: collections.abc.Sequence[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]],
-        parents: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        parents: collections.abc.Sequence[
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+        ],
+        scored: collections.abc.Sequence[bool],
+        join_rule: JoinRule,
     ) -> list[list[float]]:
         """
-        Log probability of each token of a tree of texts, [n_nodes][n_tokens]; node i goes on from node parents[i], -1: from none. Raises ValueError, ContextFullError, DecodeError, EngineBusyError.
+        Log probability of each token of a tree of texts, [n_nodes][n_tokens]; 0 in nodes that are not scored. Node i goes on from its parents[i]: none, one, or the join of several children of one node. join_rule: sum or longest. Raises ValueError, ContextFullError, DecodeError, EngineBusyError.
         """
     def set_width_curve(self, curve: WidthCurve) -> None:
         """

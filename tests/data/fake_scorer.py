@@ -30,7 +30,9 @@ class FakeScorer:
             return None
         told = [9.0 if self.telling in text else 2.0 for text in texts]
         branches = tuple(
-            BranchScores(alone=(nats,) * 4, true=(2.0,) * 4, foreign=(nats,) * 4 if i else ())
+            BranchScores(
+                alone=(nats,) * 4, true=(2.0,) * 4, foreign=(nats,) * 4 if i else (), words=(0, 1, 2, -1)
+            )
             for i, nats in enumerate(told)
         )
         tail = min(tail_tokens, 3)

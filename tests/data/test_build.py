@@ -77,7 +77,7 @@ def test_lines_carry_version_configuration_and_decisions(write: Callable[..., Pa
     build(write(row(1)), Target(path=out), CONFIG)
     fields = json.loads(out.read_bytes())
     assert fields["pipeline"] == CONFIG.to_dict()
-    assert fields["pipeline"]["version"] == 1
+    assert fields["pipeline"]["version"] == 2
     assert fields["decisions"] == [{"outcome": "kept", "kind": "bulleted", "n_branches": 3, "begin": 11}]
     assert list(fields)[:3] == ["prompt", "answer", "structure"]
 

@@ -29,8 +29,11 @@ def test_parts_that_stand_alone_have_none() -> None:
         "2. Birch: Take the previous example.",
         "2. Birch: Divide this number by two.",
         "2. Birch: Water it once you have planted it.",
-        "2. Birch: the same procedure as with oak",
+        "2. Birch: the same procedure as with fir",
         "2. Birch: Ask a forester if you are still in doubt.",
+        "2. Birch: Plant it where it is warm; or do the opposite.",
+        "2. Birch: It is another tree of the north.",
+        "2. Birch: Something even more beautiful.",
     ],
 )
 def test_references(part: str) -> None:
@@ -39,7 +42,20 @@ def test_references(part: str) -> None:
 
 @pytest.mark.parametrize(
     "part",
-    ["2. Then cut the wood.", "- Similarly, birch is light.", "2. **Wood**: Next, cut it.", "- However, no."],
+    [
+        "2. Then cut the wood.",
+        "- Similarly, birch is light.",
+        "2. **Wood**: Next, cut it.",
+        "- However, no.",
+        "- Others prefer birch.",
+        "- Birch, another tree, is white.",
+        "- You could also burn birch.",
+        "- Nevertheless, oak is hard.",
+        "- Birch is also white.",
+        "3. Overall, trees are good.",
+        "2. **Wood**: In contrast, this burns.",
+        "2. **Wood**: You can also burn it.",
+    ],
 )
 def test_continuations(part: str) -> None:
     assert "starts as a continuation" in reasons(part)
@@ -52,6 +68,33 @@ def test_pronouns_at_the_start(part: str) -> None:
 
 def test_pronoun_behind_a_title_speaks_of_the_title() -> None:
     assert reasons("2. **Birch**: It is white. This helps in winter.") == set()
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "2. Birch: Like oak, it is a tree.",
+        "- Birch: It is lighter than Oak.",
+        "- Birch: a tree similar to the oak",
+        "- Birch: Like oaks, it is a tree.",
+    ],
+)
+def test_comparisons_with_what_a_sibling_is_called(part: str) -> None:
+    parts = ["1. Oak: It lives long.", part]
+    found = find_references("Q", parts, ("Oak", "Birch"), "numbered")
+    assert {each.reason for each in found} == {"compares with a sibling"}
+    assert find_references("Q", [PARTS[0], part.replace("ak", "lm")], ("Oak", "Birch"), "numbered") == []
+
+
+def test_things_may_have_opposites_and_be_compared_with_others() -> None:
+    assert reasons("2. **Birch**: It is the opposite of fir, and lighter than iron or oaken wood.") == set()
+
+
+def test_things_that_only_a_sibling_can_have_named() -> None:
+    assert reasons("2. Birch: See a forester if it dies despite these measures.") == {"refers to a sibling"}
+    assert reasons("2. Birch: These leaves are small. Such trees are rare, and those forests too.") == set()
+    assert reasons("2. Birch: Its leaves are small, and these leaves fall early.") == set()
+    assert reasons("2. Birch: It is rare these days among such trees.") == set()
 
 
 def test_first_part_may_say_anything() -> None:

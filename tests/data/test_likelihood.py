@@ -6,15 +6,16 @@ from aspd_local.data import Thresholds
 from aspd_local.data.likelihood import decide, dependence, told
 from aspd_local.data.scoring import BlockScores, BranchScores
 
-FIRST = BranchScores(alone=(3.0,) * 4, true=(3.0,) * 4, foreign=())
+FIRST = BranchScores(alone=(3.0,) * 4, true=(3.0,) * 4, foreign=(), words=(-1,) * 4)
 
 
 def block(*rest: BranchScores, tail: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())) -> BlockScores:
     return BlockScores(branches=(FIRST, *rest), tail_serial=tail[0], tail_joined=tail[1], n_tokens=0)
 
 
-def branch(alone: float, true: float, foreign: float, n: int = 4, n_head: int = 0) -> BranchScores:
-    return BranchScores(alone=(alone,) * n, true=(true,) * n, foreign=(foreign,) * n, n_head=n_head)
+def branch(alone: float, true: float, foreign: float) -> BranchScores:
+    """Every token is a word."""
+    return BranchScores(alone=(alone,) * 4, true=(true,) * 4, foreign=(foreign,) * 4, words=(0, 1, 2, 3))
 
 
 def test_gain_is_what_neither_solitude_nor_strangers_give() -> None:
@@ -27,27 +28,24 @@ def test_first_branch_does_not_count() -> None:
     assert dependence(block(branch(1, 1, 1))).gain == 0
 
 
-def test_two_largest_rises_of_the_most_dependent_branch_count() -> None:
-    assert told([[0, 9, 7, 1]]) == 8
-    assert told([[0, 9, 7], [10, 1], [8, 10]]) == 9
-    assert told([[3]]) == 3
-    assert told([]) == 0
+def test_the_word_that_is_told_most_counts_with_all_its_tokens() -> None:
+    assert told([4, 1, 2, 3], [0, 1, 1, 2]) == 4
+    assert told([4, 1, 2, 3], [0, 1, 1, 1]) == 6
+    assert told([4, -2, 2], [0, 0, 1]) == 2
+    assert told([], []) == 0
 
 
-def test_tokens_of_the_title_do_not_count() -> None:
-    title_only = BranchScores(alone=(9, 9, 1, 1), true=(0, 0, 1, 1), foreign=(9, 9, 1, 1), n_head=2)
-    assert dependence(block(title_only)).gain == 0
-    nothing_else = BranchScores(alone=(9, 9), true=(0, 0), foreign=(9, 9), n_head=2)
-    assert dependence(block(nothing_else)).gain == 9
+def test_what_no_sibling_holds_does_not_count() -> None:
+    assert told([9, 1, 9], [-1, 0, -1]) == 1
+    assert told([9], [-1]) == 0
 
 
-def test_wording_that_all_branches_share_does_not_count() -> None:
-    shared = BranchScores(
-        alone=(9, 9, 9, 2), true=(0, 0, 8, 1), foreign=(9, 9, 9, 2), pattern=(True, True, False, False)
-    )
-    assert dependence(block(shared)).gain == 1
-    everything = BranchScores(alone=(9,), true=(0,), foreign=(9,), pattern=(True,))
-    assert dependence(block(everything)).gain == 0
+def test_words_that_siblings_make_less_likely_are_no_gain() -> None:
+    assert dependence(block(branch(alone=1, true=5, foreign=1))).gain == 0
+
+
+def test_the_most_dependent_branch_counts() -> None:
+    assert dependence(block(branch(5, 4, 5), branch(5, 2, 5), branch(5, 5, 5))).gain == 3
 
 
 def test_join_is_how_much_worse_the_tail_becomes() -> None:

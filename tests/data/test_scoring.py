@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from aspd_local import Model, _core
@@ -67,6 +69,21 @@ def test_alone_true_and_foreign_equal_scoring_from_scratch(
             assert list(found.foreign) != pytest.approx(list(found.true), abs=2e-3)
     serial = from_scratch(engine, prefix, *branches, list(texts.tail))[1:]
     assert list(scores.tail_serial) == pytest.approx(serial, abs=2e-3)
+
+
+def test_words_of_siblings_are_found_among_the_tokens(tiny_scorer: ModelScorer) -> None:
+    answer = "- ab cd.\n- ef cd.\n- gh."
+    run = Run(kind="bulleted", spans=((0, 9), (9, 18), (18, 23)), titles=("ab", "ef", "gh"))
+    example = replace(EXAMPLE, answer=answer)
+    texts = tiny_scorer.texts(example, run, FOREIGN, tail_tokens=5)
+    assert list(map(len, texts.words)) == list(map(len, texts.branches))
+    found = [
+        b"".join(
+            tiny_scorer._core.piece(token) for token, word in zip(branch, words, strict=True) if word == 0
+        )
+        for branch, words in zip(texts.branches, texts.words, strict=True)
+    ]
+    assert [piece.strip() for piece in found] == [b"", b"cd", b""]
 
 
 def test_tail_behind_the_join_is_that_of_the_layout(

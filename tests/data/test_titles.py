@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aspd_local.data.titles import head_length, lead_in, titles
+from aspd_local.data.titles import lead_in, titles
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,3 @@ def test_as_many_words_as_make_them_differ() -> None:
 def test_equal_titles_are_none() -> None:
     assert titles(["- Tip: do this", "- Tip: do this"]) is None
     assert titles(["- **Soil** a", "- **soil** b"]) == ("Soil a", "soil b")
-
-
-def test_head_ends_behind_the_title_and_its_marks() -> None:
-    part = "1. **Soil type**: Look at it."
-    assert part[head_length(part, "Soil type") :] == "Look at it."
-    assert head_length(part, "Soil kind") == 0

@@ -113,6 +113,17 @@ struct Event {
   std::shared_ptr<const Result> result;       // kDone
 };
 
+// Texts that go on from each other.
+struct TextTree {
+  std::vector<std::vector<Token>> nodes;  // [n_nodes][n_tokens], none empty
+  std::vector<std::vector<std::int32_t>>
+      parents;               // [n_nodes], earlier nodes; none: it stands alone; several,
+                             // all children of one node: it goes on from their join
+  std::vector<bool> scored;  // [n_nodes]; the scores of the others are 0, which saves their logits
+
+  [[nodiscard]] std::size_t size() const { return nodes.size(); }
+};
+
 class Engine {
  public:
   // Throws ModelError when the model cannot decode or no context can be made, DecodeError when its first
@@ -141,12 +152,10 @@ class Engine {
   // a branch is predicted from the trunk's last. 0 for the first token and for the trunk's first after a
   // join: nothing predicts them.
   std::vector<float> score(const Layout& layout);
-  // As score(), for a tree of texts: [n_nodes][n_tokens of the node]. Node i goes on from the end of node
-  // parents[i], which comes before it; -1: it stands alone. A node sees those above it and itself. Its first
-  // token is predicted from the last of its parent; 0 where it has none. Whatever nodes share is decoded
-  // once.
-  std::vector<std::vector<float>> score_tree(const std::vector<std::vector<Token>>& nodes,
-                                             const std::vector<std::int32_t>& parents);
+  // As score(), for a tree of texts: [n_nodes][n_tokens of the node]. A node sees those above it and itself.
+  // Its first token is predicted from the last of its parent; 0 where it has none or several. Whatever nodes
+  // share is decoded once. rule: of its joins, sum or longest.
+  std::vector<std::vector<float>> score_tree(const TextTree& texts, JoinRule rule = JoinRule::kLongest);
   // Rows of logits after each token: [n_tokens * n_vocab], for oracles on tiny models.
   std::vector<float> logits(const Layout& layout);
 

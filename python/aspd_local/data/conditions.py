@@ -1,7 +1,7 @@
 """The texts of the likelihood test as one tree, so that what they share is decoded once. Token ids only.
 
-prefix -+- branch 1 ... branch n, tail            true siblings, serially
-        +- branch 2; ... ; branch n               alone, where no join is scored
+prefix -+- branch 1, ..., branch n - tail         alone, and the tail behind their join
+        +- branch 1 ... branch n, tail            true siblings, serially
         +- foreign 1 -+- branch 2
                       +- foreign 2 -+- branch 3   foreign siblings, a chain that forks at every link
                                     +- ...
@@ -24,33 +24,34 @@ class Texts:
         prefix: [n_prefix], prompt and answer up to the block.
         branches: [n_branches][n_tokens]. foreign: the same lengths but the last branch's.
         tail: [n_tail], the beginning of what follows.
-        n_heads: [n_branches], tokens by which a branch repeats its title.
+        words: [n_branches][n_tokens], as BranchScores has them.
     """
 
     prefix: Sequence[int]
     branches: Sequence[Sequence[int]]
     foreign: Sequence[Sequence[int]]
     tail: Sequence[int]
-    n_heads: Sequence[int]
+    words: Sequence[tuple[int, ...]]
 
 
 @dataclass
 class Tree:
-    """Texts that go on from each other: nodes[i] from the end of nodes[parents[i]]; -1: from nothing."""
+    """Texts that go on from each other: nodes[i] from its parents[i], none, one, or the join of several.
+
+    Attributes:
+        scored: [n_nodes], whether a node's likelihood is asked for.
+    """
 
     nodes: list[list[int]] = field(default_factory=list)
-    parents: list[int] = field(default_factory=list)
+    parents: list[list[int]] = field(default_factory=list)
+    scored: list[bool] = field(default_factory=list)
 
-    def add(self, token_ids: Sequence[int], parent: int) -> int:
+    def add(self, token_ids: Sequence[int], *parents: int, scored: bool = True) -> int:
         """The number of the new node."""
         self.nodes.append(list(token_ids))
-        self.parents.append(parent)
+        self.parents.append(list(parents))
+        self.scored.append(scored)
         return len(self.nodes) - 1
-
-    def path(self, node: int) -> list[int]:
-        """The token ids from the root to the end of a node."""
-        above = [] if self.parents[node] < 0 else self.path(self.parents[node])
-        return above + self.nodes[node]
 
     @property
     def n_tokens(self) -> int:
@@ -60,38 +61,33 @@ class Tree:
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """Which node is which. alone, foreign: of branches 2 ... n; alone is empty where a join is scored."""
+    """Which node is which. alone: of branches 1 ... n; foreign: of branches 2 ... n. joined: the tail behind
+    their join; None where there is no tail.
+    """
 
     tree: Tree
-    serial: int
     alone: tuple[int, ...]
+    serial: int
     foreign: tuple[int, ...]
+    joined: int | None
 
     @classmethod
-    def of(cls, texts: Texts, *, alone: bool) -> Conditions:
-        """The tree of a block. alone: whether the branches alone are part of it."""
+    def of(cls, texts: Texts) -> Conditions:
+        """The tree of a block."""
         tree = Tree()
-        root = tree.add(texts.prefix, -1)
-        serial = [token for branch in texts.branches for token in branch] + list(texts.tail)
-        serial_node = tree.add(serial, root)
-        alone_nodes = [tree.add(branch, root) for branch in texts.branches[1:]] if alone else []
-        foreign_nodes = []
+        root = tree.add(texts.prefix, scored=False)
+        alone = [tree.add(branch, root) for branch in texts.branches]
+        joined = tree.add(texts.tail, *alone) if texts.tail else None
+        serial = tree.add([token for part in (*texts.branches, texts.tail) for token in part], root)
+        foreign = []
         link = root
         for piece, branch in zip(texts.foreign, texts.branches[1:], strict=True):
-            link = tree.add(piece, link)
-            foreign_nodes.append(tree.add(branch, link))
-        return cls(tree=tree, serial=serial_node, alone=tuple(alone_nodes), foreign=tuple(foreign_nodes))
+            link = tree.add(piece, link, scored=False)
+            foreign.append(tree.add(branch, link))
+        return cls(tree=tree, alone=tuple(alone), serial=serial, foreign=tuple(foreign), joined=joined)
 
 
 def cut(scores: Sequence[float], lengths: Sequence[int]) -> list[Nats]:
     """The scores of neighbouring texts of those lengths."""
     ends = list(accumulate(lengths, initial=0))
     return [tuple(scores[begin:end]) for begin, end in pairwise(ends)]
-
-
-def patterns(branches: Sequence[Sequence[int]]) -> list[tuple[bool, ...]]:
-    """For each token whether every branch holds it, [n_branches][n_tokens]: the wording that the parts of a
-    list share tells nothing.
-    """
-    shared = set(branches[0]).intersection(*branches[1:])
-    return [tuple(token in shared for token in branch) for branch in branches]

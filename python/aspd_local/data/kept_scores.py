@@ -68,8 +68,7 @@ def _read(text: str) -> BlockScores | None:
             alone=tuple(each["alone"]),
             true=tuple(each["true"]),
             foreign=tuple(each["foreign"]),
-            n_head=each["n_head"],
-            pattern=tuple(each["pattern"]),
+            words=tuple(each["words"]),
         )
         for each in fields["branches"]
     )

@@ -36,6 +36,8 @@ class Reference:
 _LEAD_IN = re.compile(r"[^:]{1,80}?(?:: | - | \u2013 )")
 _INTRODUCED = re.compile(r"\b(?:a|an) ([a-z-]{3,})(?: ([a-z]{3,}))?\b")
 _DEFINITE = re.compile(r"\bthe ([a-z]{3,})\b(?! (?:of|that|which|who|for|in|to|and|or)\b)")
+_SENTENCE_ENDS = re.compile(r"[.!?:]$|[.!?] | [-\u2013]$")
+_EVERYONES = frozenset("day type kind sort way case time thing people circumstance".split())  # noqa: SIM905
 _SEQUENCED = ("numbered", "bulleted", "ordinal", "label", "headings", "bold")
 
 
@@ -50,6 +52,8 @@ def find_references(before: str, parts: Sequence[str], titles: Sequence[str], ki
     found = list(_procedure(before, parts, kind))
     for number, part in enumerate(parts[1:], 2):
         found += _in_part(number, part, kind)
+    found += comparisons(parts, titles)
+    found += demonstratives(before, parts)
     found += names_of_siblings(before, parts, titles)
     found += things_of_siblings(before, parts, titles)
     return found
@@ -97,6 +101,40 @@ def _after_lead_in(body: str) -> str:
     """The text behind a lead-in; "" where there is none."""
     found = _LEAD_IN.match(body)
     return body[found.end() :] if found else ""
+
+
+def comparisons(parts: Sequence[str], titles: Sequence[str]) -> Iterator[Reference]:
+    """ "Like oak, it ..." where an earlier sibling is called oak: what is said of it is needed."""
+    own = [
+        {word.lower() for word in _words(title)} if lead_in(part) == title else set[str]()
+        for part, title in zip(parts, titles, strict=True)
+    ]
+    for number, part in enumerate(parts[1:], 2):
+        names = set().union(*own[: number - 1]) - own[number - 1]
+        for match in phrases.COMPARED.finditer(clean(part)):
+            if any(_alike(match[1].lower(), name) for name in names):
+                yield Reference(branch=number, reason="compares with a sibling", evidence=match[0])
+
+
+def demonstratives(before: str, parts: Sequence[str]) -> Iterator[Reference]:
+    """ "Despite these treatments": things in a part's first sentence that nothing but a sibling has named."""
+    named = before.lower()
+    for number, part in enumerate(parts[1:], 2):
+        text = clean(body_of(first_line(part)))
+        for match in phrases.THESE.finditer(text):
+            own = text[: match.start()].rstrip()
+            if not own or _SENTENCE_ENDS.search(own):
+                break  # the title or the sentence before it is spoken of
+            thing = match[1].lower()
+            if thing not in named and thing not in own.lower() and thing not in _EVERYONES:
+                yield Reference(branch=number, reason="refers to a sibling", evidence=match[0])
+
+
+def _alike(word: str, name: str) -> bool:
+    """Whether they are the same but for an ending."""
+    return word == name or (
+        min(len(name), len(word)) > 2 and (word.startswith(name) or name.startswith(word))
+    )
 
 
 def names_of_siblings(before: str, parts: Sequence[str], titles: Sequence[str]) -> Iterator[Reference]:

@@ -1,7 +1,8 @@
 """Whether a block's branches depend on each other, from how likely a model finds them. Pure arithmetic.
 
-A branch depends on its siblings where they help it more than parts of another answer do. That control
-matters: any text of the same kind helps, and would make every list look dependent.
+What a branch takes over from a sibling are words: a name, a number, a thing. So those words count that an
+earlier sibling holds, by how much the siblings help them more than parts of another answer do. That control
+matters: any text of the same kind helps.
 """
 
 from __future__ import annotations
@@ -13,12 +14,9 @@ from math import fsum
 from aspd_local.data.conditions import Nats
 from aspd_local.data.config import Thresholds
 from aspd_local.data.example import Rejection
-from aspd_local.data.scoring import BlockScores, BranchScores
+from aspd_local.data.scoring import BlockScores
 
 STAGE = "likelihood"
-# Of a branch's tokens those count that siblings help most: what is taken over from a sibling is a name or a
-# number, few tokens among many that need no sibling. Of the branches the most dependent one counts.
-_MOST_HELPED = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +24,9 @@ class Dependence:
     """How much siblings tell of each other.
 
     Attributes:
-        gain: what the test compares with its threshold, nats; higher is more dependent. A token counts by how
-            much less likely it is alone or after foreign siblings, whichever is better, than after the true
-            ones.
+        gain: what the test compares with its threshold, nats; higher is more dependent. Of the words that an
+            earlier sibling holds, how much less likely the most told one is alone or after foreign siblings,
+            whichever is better for each of its tokens, than after the true ones.
         uncontrolled: the same without the control: against the branch alone.
         mean_gain: mean rise of a token's negative log-likelihood when foreign siblings replace the true
             ones, nats.
@@ -44,10 +42,11 @@ class Dependence:
 
 def dependence(scores: BlockScores) -> Dependence:
     """The measures of a block. Nothing is rounded."""
-    rest = [_telling(branch) for branch in scores.branches[1:]]
+    rest = scores.branches[1:]
+    gains = [told(_rises(least(each.alone, each.foreign), each.true), each.words) for each in rest]
     return Dependence(
-        gain=told([_rises(least(branch.alone, branch.foreign), branch.true) for branch in rest]),
-        uncontrolled=told([_rises(branch.alone, branch.true) for branch in rest]),
+        gain=max(gains, default=0.0),
+        uncontrolled=max((told(_rises(each.alone, each.true), each.words) for each in rest), default=0.0),
         mean_gain=mean([rise for branch in rest for rise in _rises(branch.foreign, branch.true)]),
         join=mean(_rises(scores.tail_joined, scores.tail_serial)) if scores.tail_serial else None,
     )
@@ -62,12 +61,16 @@ def decide(found: Dependence, thresholds: Thresholds) -> Rejection | None:
     return None
 
 
-def told(rises: Sequence[Sequence[float]]) -> float:
-    """How much siblings tell, nats: of the branch that they tell most, the mean of the largest rises.
+def told(rises: Sequence[float], words: Sequence[int]) -> float:
+    """How much siblings tell of the word that they tell most of, nats: the sum over its tokens; at least 0.
 
-    rises: [n_branches][n_tokens].
+    rises, words: [n_tokens], as in BranchScores.
     """
-    return max((mean(sorted(branch)[-_MOST_HELPED:]) for branch in rises), default=0.0)
+    sums: dict[int, float] = {}
+    for rise, word in zip(rises, words, strict=True):
+        if word >= 0:
+            sums[word] = sums.get(word, 0.0) + rise
+    return max([0.0, *sums.values()])
 
 
 def least(first: Nats, second: Nats) -> Nats:
@@ -82,17 +85,3 @@ def mean(values: Sequence[float]) -> float:
 
 def _rises(without: Sequence[float], with_siblings: Sequence[float]) -> list[float]:
     return [a - b for a, b in zip(without, with_siblings, strict=True)]
-
-
-def _telling(branch: BranchScores) -> BranchScores:
-    """The scores of tokens that could tell something: behind the title, and not in every branch. Of a branch
-    that is all title, all count.
-    """
-    n = branch.n_head if branch.n_head < len(branch.true) else 0
-    pattern = branch.pattern or (False,) * len(branch.true)
-    kept = [i for i in range(n, len(branch.true)) if not pattern[i]]
-
-    def pick(nats: Nats) -> Nats:
-        return tuple(nats[i] for i in kept)
-
-    return BranchScores(alone=pick(branch.alone), true=pick(branch.true), foreign=pick(branch.foreign))

@@ -1,26 +1,30 @@
 """The blocks of a Markdown text as spans of the text itself. Knows nothing of branches.
 
-markdown-it-py parses blocks only; inline markup, which costs most of its time, is left alone.
+markdown-it-py parses blocks only; inline markup, which costs most of its time, is left alone. Its rule for
+paragraphs is replaced by one that keeps no text and tries the rules that may end a paragraph only on lines
+that begin like something else.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from aspd_local.data.example import Span
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
+    from markdown_it.rules_block import StateBlock
     from markdown_it.token import Token
 
 # What the parser takes for the end of a line; nothing else is one.
 _LINE_END = re.compile(r"\r\n?|\n")
 _KINDS = {
-    "paragraph_open": "paragraph",
+    "paragraph": "paragraph",
     "heading_open": "heading",
     "ordered_list_open": "numbered",
     "bullet_list_open": "bulleted",
@@ -59,19 +63,18 @@ class Node:
     children: list[Node] = field(default_factory=list)
 
 
-# Rules that a text in which these are not found cannot need: most of the time goes into trying rules.
+# Rules that a text in which none of these is found cannot need: most of the time goes into trying rules.
 _NEEDED_FOR = {
-    rule: re.compile(pattern)
-    for rule, pattern in {
-        "table": r"\|",
-        "html_block": "<",
-        "blockquote": ">",
-        "heading": "#",
-        "fence": "[`~]",
-        "code": "    |\t",
-        "hr": r"([-*_])[ \t]*\1[ \t]*\1",
-    }.items()
+    "table": ("|",),
+    "html_block": ("<",),
+    "blockquote": (">",),
+    "heading": ("#",),
+    "fence": ("```", "~~~"),
+    "code": ("    ", "\t"),
+    "hr": ("--", "**", "__", "- ", "* ", "_ ", "-\t", "*\t", "_\t"),
 }
+# What a line begins with that may end a paragraph, tables apart.
+_MARKS = frozenset("*-+_>#`~<0123456789")
 
 
 @cache
@@ -82,35 +85,72 @@ def _parser(unneeded: tuple[str, ...]) -> MarkdownIt:
     parser.core.ruler.enableOnly(["normalize", "block"])
     # "---" under a paragraph is a rule to those who write it, not a heading; definitions are text here.
     parser.disable(["lheading", "reference", *unneeded])
+    parser.block.ruler.at("paragraph", _paragraph_rule(any_line="table" not in unneeded))
     return parser
+
+
+def _paragraph_rule(*, any_line: bool) -> Callable[[StateBlock, int, int, bool], bool]:
+    """markdown-it-py's rule for paragraphs, with one token for each. any_line: may any line end one?"""
+
+    def paragraph(state: StateBlock, start: int, _end: int, _silent: bool) -> bool:
+        ends_it = state.md.block.ruler.getRules("paragraph")
+        above, state.parentType = state.parentType, "paragraph"
+        line = start + 1
+        while line < state.lineMax:
+            at = state.bMarks[line] + state.tShift[line]
+            if at >= state.eMarks[line]:
+                break
+            # four columns further in, or left of a quote, it goes on whatever it begins with
+            indent = state.sCount[line]
+            candidate = 0 <= indent <= state.blkIndent + 3 and (any_line or state.src[at] in _MARKS)
+            if candidate and any(rule(state, line, state.lineMax, True) for rule in ends_it):
+                break
+            line += 1
+        state.line = line
+        state.push("paragraph", "p", 0).map = [start, line]
+        state.parentType = above
+        return True
+
+    return paragraph
 
 
 def parse(text: str) -> list[Node]:
     """The top-level blocks of a text, with their children."""
-    starts = [0, *(match.end() for match in _LINE_END.finditer(text))]
-    starts.append(len(text)) if starts[-1] != len(text) else None
+    starts = _line_starts(text)
     top: list[Node] = []
-    open_nodes: list[Node | None] = []
-    unneeded = tuple(rule for rule, needed in _NEEDED_FOR.items() if not needed.search(text))
+    open_nodes = [top]  # where children go
+    unneeded = tuple([rule for rule, marks in _NEEDED_FOR.items() if not any(map(text.__contains__, marks))])
     for token in _parser(unneeded).parse(text):
         if token.nesting < 0:
             open_nodes.pop()
             continue
-        node = _node(token, starts, text)
-        if node is not None:
-            parent = next((each for each in reversed(open_nodes) if each is not None), None)
-            (top if parent is None else parent.children).append(node)
+        children = open_nodes[-1]
+        kind = _KINDS.get(token.type)
+        if kind is not None and token.map is not None:
+            node = _node(kind, token, token.map, starts, text)
+            children.append(node)
+            children = node.children
         if token.nesting > 0:
-            open_nodes.append(node)
+            open_nodes.append(children)
     return top
 
 
-def _node(token: Token, starts: Sequence[int], text: str) -> Node | None:
-    kind = _KINDS.get(token.type)
-    if kind is None or token.map is None:
-        return None
-    first, last = token.map
-    begin, end = starts[min(first, len(starts) - 1)], starts[min(last, len(starts) - 1)]
+def _line_starts(text: str) -> list[int]:
+    """Where each line begins, and the end of the text, if that is not the same."""
+    if "\r" in text:
+        starts = [0, *(match.end() for match in _LINE_END.finditer(text))]
+    else:
+        starts = list(accumulate([len(line) + 1 for line in text.split("\n")], initial=0))
+        del starts[-1]
+    if starts[-1] != len(text):
+        starts.append(len(text))
+    return starts
+
+
+def _node(kind: str, token: Token, lines: Sequence[int], starts: Sequence[int], text: str) -> Node:
+    first, last = lines
+    most = len(starts) - 1
+    begin, end = starts[min(first, most)], starts[min(last, most)]
     while end > begin and text[end - 1] in " \t\r\n":
         end -= 1
     level = 0

@@ -40,6 +40,9 @@ BACK = _any(
     "what (?:you|we) (?:just|already)",
     "(?:repeat|reverse) (?:the|this|these)",
     "all (?:of )?(?:the |these )?above",
+    "the opposite(?! (?:of|to|sex|sides?|directions?|ends?|effects?))",
+    "(?:is|are|was|were) (?:also |yet )?another",
+    "(?:something|anything|an?) (?:even|still) (?:more|less|better|worse)",
     r"if (?:you(?:'re| are)?|it|they|the \w+) still",
     "if (?:none of|nothing|all else|that fails|this fails|that does|this does)",
     "(?:once|after|when|now that) (?:you|we)(?:'ve| have|'re done| are done)",
@@ -55,16 +58,33 @@ CONTINUES = _any(
     "in addition|another|other|again|so|and|but|or|for this reason|from (?:there|this|that|here)",
     "with (?:this|that|it|these|those)|at that|by then|continue|repeat|when (?:done|finished|ready)|both",
     "even so|still|yet|because of (?:this|that)|adding|subtracting|combining|given that",
-    f"using (?:that|this|these|those)|{_SINCE}",
+    f"using (?:that|this|these|those)|{_SINCE}|others|[^,.:;]{{1,40}}, (?:yet )?another",
+    r"(?:[\w'-]+ ){1,4}also",
+    "nevertheless|nonetheless|ultimately|overall|in conclusion|in summary|in short|to sum up|all in all",
+    "(?:most|more|equally) important(?:ly)?|above all|last but not least",
 )
 # Of these, what an enumeration of paragraphs may begin with.
 ENUMERATES = _any("another|next|finally|last(?:ly)?|also|other")
 # Of these, what counts behind a title as well.
-CONTINUES_TITLE = _any(f"then|next|afterwards|after|once|now|therefore|thus|hence|finally|{_SINCE}")
+CONTINUES_TITLE = _any(
+    f"then|next|afterwards|after|once|now|therefore|thus|hence|finally|{_SINCE}",
+    "similarly|likewise|also|additionally|in addition|furthermore|moreover|however|by contrast|in contrast",
+    r"conversely|on the other hand|instead|alternatively|others?|another|again|(?:[\w'-]+ ){1,4}also",
+)
 PRONOUN = _any(
     "it|its|it's|they|their|them|he|him|his|she|her|hers|this|that|these|those|such|there|here",
     "one of (?:them|these)",
 )
+
+# Before the name of what a part is compared with.
+COMPARED = re.compile(
+    r"\b(?:like|unlike|as with|than|(?:similar|similarly|comparable|compared|identical)(?: \w+)? (?:to|with))"
+    r" (?:the |an? )?(\w[\w'-]{2,})",
+    re.IGNORECASE,
+)
+
+# Things that were spoken of before.
+THESE = re.compile(r"\b(?:these|those|such)(?! as\b) (?:\w+ )?(\w{3,})s\b", re.IGNORECASE)
 
 # --- procedures -----------------------------------------------------------------------------------
 

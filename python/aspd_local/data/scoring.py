@@ -13,10 +13,9 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol
 
 from aspd_local import chat
-from aspd_local.data.conditions import Conditions, Nats, Texts, Tree, cut, patterns
+from aspd_local.data.conditions import Conditions, Nats, Texts, Tree, cut
 from aspd_local.data.example import Example, Run
-from aspd_local.data.titles import head_length
-from aspd_local.layout import Block, JoinRule, Segment, Trunk, lay_out
+from aspd_local.data.words import taken_over, words_of_tokens
 
 if TYPE_CHECKING:
     from aspd_local.model import Model
@@ -31,15 +30,14 @@ class BranchScores:
         true: behind the prefix and all earlier siblings.
         foreign: behind the prefix and parts of another answer, as many tokens as those siblings; empty for
             the first branch, which has none.
-        n_head: first tokens that only repeat the branch's title, which the plan tells to all.
-        pattern: whether every branch of the block holds the token too.
+        words: the number of the word that the token is part of, where an earlier sibling holds that word; -1
+            elsewhere.
     """
 
     alone: Nats
     true: Nats
     foreign: Nats
-    n_head: int = 0
-    pattern: tuple[bool, ...] = ()
+    words: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +87,7 @@ class ModelScorer:
         self._core = model.core
         self._engine = model.engine
         self._template = chat.compile_template(model.core) if model.core.chat_template else None
-        self._rule: JoinRule = "sum" if _core.has_position_gaps() else "longest"
+        self._rule = _core.JoinRule.SUM if _core.has_position_gaps() else _core.JoinRule.LONGEST
 
     def count(self, text: str) -> int:
         return len(self._tokenize(text))
@@ -99,7 +97,8 @@ class ModelScorer:
 
         Raises ValueError where foreign has no text.
         """
-        branches = [self._tokenize(text) for text in run.texts(example.answer)]
+        parts = run.texts(example.answer)
+        branches = [self._tokenize(text) for text in parts]
         stream = [token for text in foreign for token in self._tokenize(text)]
         if not stream:
             raise ValueError("the foreign siblings are empty")
@@ -112,9 +111,9 @@ class ModelScorer:
             branches=branches,
             foreign=pieces,
             tail=self._tokenize(example.answer[run.end :])[:tail_tokens],
-            n_heads=[
-                len(self._tokenize(text[: head_length(text, title)].rstrip()))
-                for text, title in zip(run.texts(example.answer), run.titles, strict=True)
+            words=[
+                words_of_tokens(text, [self._core.piece(token) for token in branch], words)
+                for text, branch, words in zip(parts, branches, taken_over(parts, run.titles), strict=True)
             ],
         )
 
@@ -127,43 +126,26 @@ class ModelScorer:
         return self.score_texts(texts)
 
     def score_texts(self, texts: Texts) -> BlockScores:
-        """Scores token ids. Raises: as Engine.score."""
-        joined = self._joined(texts) if texts.tail else None
-        conditions = Conditions.of(texts, alone=joined is None)
-        found = self._scored_tree(conditions.tree)
+        """Scores token ids. Raises: as Engine.score_tree."""
+        conditions = Conditions.of(texts)
+        found = self._scored(conditions.tree)
         true = cut(found[conditions.serial], [*map(len, texts.branches), len(texts.tail)])
-        alone = [true[0], *(found[node] for node in conditions.alone)] if joined is None else joined[:-1]
+        alone = [found[node] for node in conditions.alone]
         foreign = [(), *(found[node] for node in conditions.foreign)]
-        n_joined = 0 if joined is None else len(texts.prefix) + sum(map(len, joined))
         return BlockScores(
             branches=tuple(
-                BranchScores(alone=a, true=t, foreign=f, n_head=n_head, pattern=pattern)
-                for a, t, f, n_head, pattern in zip(
-                    alone, true[:-1], foreign, texts.n_heads, patterns(texts.branches), strict=True
-                )
+                BranchScores(alone=a, true=t, foreign=f, words=words)
+                for a, t, f, words in zip(alone, true[:-1], foreign, texts.words, strict=True)
             ),
             tail_serial=true[-1][1:],
-            tail_joined=() if joined is None else joined[-1][1:],
-            n_tokens=n_joined + conditions.tree.n_tokens,
+            tail_joined=() if conditions.joined is None else found[conditions.joined][1:],
+            n_tokens=conditions.tree.n_tokens,
         )
 
-    # --- the engine ------------------------------------------------------------------------------------
-
-    def _joined(self, texts: Texts) -> list[Nats]:
-        """Each branch alone, then the tail behind their join: [n_branches + 1]."""
-        segments: list[Segment] = [Trunk(texts.prefix), Block(texts.branches), Trunk(texts.tail)]
-        scores = self._scored(segments)[len(texts.prefix) :]
-        return cut(scores, [*map(len, texts.branches), len(texts.tail)])
-
-    def _scored_tree(self, tree: Tree) -> list[Nats]:
+    def _scored(self, tree: Tree) -> list[Nats]:
         """Negative log-likelihoods of every node, [n_nodes]."""
-        scores = self._engine.score_tree(tree.nodes, tree.parents)
+        scores = self._engine.score_tree(tree.nodes, tree.parents, tree.scored, self._rule)
         return [tuple(-score for score in node) for node in scores]
-
-    def _scored(self, segments: Sequence[Segment]) -> Nats:
-        from aspd_local.model import to_core
-
-        return tuple(-score for score in self._engine.score(to_core(lay_out(segments, self._rule))))
 
     # --- tokens ----------------------------------------------------------------------------------------
 

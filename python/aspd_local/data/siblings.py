@@ -79,8 +79,8 @@ def _in_region(text: str, nodes: Sequence[Node]) -> Iterator[tuple[Kind, list[Sp
             yield from _lines(text, node)
         elif node.kind in _LISTS:
             for item in node.children:
-                inner = [child for child in item.children if child.line != item.line]
-                yield from _in_region(text, inner)
+                if inner := [child for child in item.children if child.line != item.line]:
+                    yield from _in_region(text, inner)
 
 
 def _stretches(indices: Sequence[int]) -> Iterator[list[int]]:

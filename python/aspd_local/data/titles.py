@@ -11,6 +11,7 @@ _MARK = re.compile(r"^(?:\s*(?:[-*+•◦▪]|\(?\d{1,3}[.):]|\(?[A-Za-z][.)]|#{
 _BOLD = re.compile(r"^(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
 _COLON = re.compile(r":(?=\s|$|\*)")
 _DASH = re.compile(r"\s+[-–—]\s+")  # noqa: RUF001
+_DASHES = frozenset("-–—")  # noqa: RUF001
 _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
 _MARKUP = re.compile(r"\*\*|__|~~|`|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)|</?\w+>")
 _MARKUP_CHARACTERS = frozenset("*_~`<")
@@ -45,8 +46,8 @@ def lead_in(part: str) -> str | None:
         return _short(next((cell for cell in line.strip().strip("|").split("|") if cell.strip()), ""))
     if bold := _BOLD.match(body):
         return _short(bold[2])
-    colon = _COLON.search(body)
-    dash = _DASH.search(body)
+    colon = _COLON.search(body) if ":" in body else None
+    dash = None if _DASHES.isdisjoint(body) else _DASH.search(body)
     ends = [match.start() for match in (colon, dash) if match is not None]
     if not ends:
         return None
@@ -63,27 +64,16 @@ def first_words(part: str, n_words: int) -> str:
     return " ".join(text.split()[:n_words]).strip(_ENDS)
 
 
-def head_length(part: str, title: str) -> int:
-    """Where a part's own writing of its title ends, with the marks behind it, in code points."""
-    at = 0
-    for word in title.split():
-        found = part.find(word, at)
-        if found < 0:
-            return 0
-        at = found + len(word)
-    while at < len(part) and part[at] in "*_:.)\"'`|,-–— \t":  # noqa: RUF001
-        at += 1
-    return at
-
-
 def body_of(line: str) -> str:
     """A line without the marks of its list or heading."""
-    return _MARK.sub("", line, count=1).strip()
+    mark = _MARK.match(line)
+    return line[mark.end() :].strip() if mark else line.strip()
 
 
 def first_line(part: str) -> str:
     """The first line that is not blank; "" if there is none."""
-    return next((line for line in part.splitlines() if line.strip()), "")
+    head = part.partition("\n")[0]
+    return next((line for line in (head if head.strip() else part).splitlines() if line.strip()), "")
 
 
 def clean(text: str) -> str:
