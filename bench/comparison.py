@@ -125,8 +125,8 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--flash-attn",
         choices=["off", "on", "auto"],
-        default="off",
-        help="of both sides (default: off, the engine's choice on a CPU); auto: each side's own choice",
+        default="auto",
+        help="of both sides (default: auto, each side's own choice)",
     )
     parser.add_argument("--cache-type", choices=["f32", "f16", "q8_0"], default="f16", help="of both sides")
     parser.add_argument("--peers", type=Path, default=PEERS, help="the folder of build_peers.py")

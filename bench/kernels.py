@@ -2,9 +2,11 @@
 
 Times products of random weights, as a decode step of so many lanes does them, with both in turn in one
 process, and holds them against the roofline of this machine: reading the weights once from memory, or the
-arithmetic at the rate of our kernel on weights that stay in the cache, whichever takes longer.
+arithmetic at the rate of our kernel on weights that stay in the cache, whichever takes longer. Then the
+attention of a step of a model of 1.5B parameters, all lanes seeing the same cells.
 
-    python bench/kernels.py [--types q4_0,q4_K,q6_K,q8_0,q4_1] [--widths 1-8,12,16] [--rounds 5] [--json]
+    python bench/kernels.py [--types q4_0,q4_K,q6_K,q8_0,q4_1] [--widths 1-8,12,16] [--cells 512,4096]
+        [--rounds 5] [--json]
 
 Figures are medians over rounds. of_one: time against one row by llama.cpp's kernel. ratio: llama.cpp's time
 against ours, the median of pairs; above 1 ours is faster. roofline: the roofline's time against ours.
@@ -27,6 +29,8 @@ ROWS, COLUMNS, MATRICES = 8960, 1536, 8
 # Of this shape both cores keep their part in the second cache.
 CACHED_ROWS = 256
 WIDEST = 16
+# The heads of such a model.
+ATTENTION = {"n_heads": 12, "n_cached": 2, "dk": 128, "dv": 128, "n_layers": 28}
 BANDWIDTH_BYTES = 1 << 29
 REPACKED = ("q4_0", "q4_K", "iq4_nl")
 
@@ -103,6 +107,49 @@ def measure(
     return rows
 
 
+def attention_s(lanes: int, cells: int, threads: int, *, on: bool) -> float:
+    """Of the attention of a step, all layers; the median of a few."""
+    _core.enable_kernels(on)
+    try:
+        return statistics.median(
+            _core.time_attention(
+                "f16", n_lanes=lanes, n_cells=cells, n_threads=threads, n_times=3, **ATTENTION
+            )
+        )
+    finally:
+        _core.enable_kernels(True)
+
+
+def measure_attention(lanes: list[int], cells: list[int], rounds: int, threads: int) -> list[dict[str, Any]]:
+    """A row for each number of lanes and of cells that all of them see."""
+    rows = []
+    for n_cells in cells:
+        for n_lanes in lanes:
+            pairs = []
+            for _ in range(rounds):
+                theirs = attention_s(n_lanes, n_cells, threads, on=False)
+                pairs.append((theirs, attention_s(n_lanes, n_cells, threads, on=True)))
+            rows.append(
+                {
+                    "lanes": n_lanes,
+                    "cells": n_cells,
+                    "ms": 1e3 * statistics.median(pair[1] for pair in pairs),
+                    "reference_ms": 1e3 * statistics.median(pair[0] for pair in pairs),
+                    "ratio": comparison.ratio_of_pairs(pairs),
+                }
+            )
+            comparison.progress(str(rows[-1]))
+    return rows
+
+
+def parse_cells(text: str) -> list[int]:
+    """Numbers of cells of "512,4096". Raises ValueError."""
+    cells = [int(part) for part in text.split(",")]
+    if min(cells) < 1:
+        raise ValueError("at least one cell")
+    return cells
+
+
 def main() -> None:
     """Measures in turn and prints the figures."""
     parser = argparse.ArgumentParser(
@@ -110,6 +157,7 @@ def main() -> None:
     )
     parser.add_argument("--types", default="q4_0,q4_K,q6_K,q8_0,q4_1")
     parser.add_argument("--widths", type=parse_widths, default=parse_widths("1-8,12,16"))
+    parser.add_argument("--cells", type=parse_cells, default=parse_cells("512,4096"), help="of attention")
     parser.add_argument("--rounds", type=comparison.count, default=5)
     parser.add_argument("--threads", type=comparison.count, default=_core.physical_cores())
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
@@ -128,6 +176,7 @@ def main() -> None:
             for kind in args.types.split(",")
             for row in measure(kind, list(args.widths), args.rounds, args.threads, bandwidth)
         ],
+        "attention": measure_attention(list(args.widths), args.cells, args.rounds, args.threads),
     }
     comparison.emit(result, table(result), as_json=args.json)
 
@@ -138,7 +187,10 @@ def table(result: dict[str, Any]) -> list[str]:
     lines.append("type  width       ms  of one  llama.cpp  of one  ratio   GB/s  of roofline")
     row = "{type:5} {width:5}  {ms:7.2f}  {of_one:6.2f}  {reference_ms:9.2f}  {reference_of_one:6.2f}"
     row += "  {ratio:5.2f}  {gb_per_s:5.1f}  {roofline:11.2f}"
-    return lines + [row.format(**entry) for entry in result["products"]]
+    lines += [row.format(**entry) for entry in result["products"]]
+    lines.append("attention: lanes  cells       ms  llama.cpp  ratio")
+    row = "{lanes:16}  {cells:5}  {ms:7.2f}  {reference_ms:9.2f}  {ratio:5.2f}"
+    return lines + [row.format(**entry) for entry in result["attention"]]
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import comparison
 
@@ -30,6 +30,8 @@ from aspd_local import _core, profile
 from aspd_local.data.config import Config
 from aspd_local.data.extract import extract
 from aspd_local.data.select import Weight, select
+
+T = TypeVar("T")
 
 MARK = re.compile(r"^ {0,3}(?:\d{1,2}[.)]|[-*+]|#{1,6}) +(?=\S)")
 CONFIG = Config(max_branches=32)
@@ -251,6 +253,12 @@ def summary(speedups: Sequence[float]) -> dict[str, float]:
     }
 
 
+def spread(items: Sequence[T], most: int) -> list[T]:
+    """Up to `most` of the items, at equal distances."""
+    n = min(most, len(items))
+    return [items[i * len(items) // n] for i in range(n)]
+
+
 def main() -> None:
     """Replays and prints the figures."""
     parser = argparse.ArgumentParser(
@@ -258,8 +266,10 @@ def main() -> None:
     )
     comparison.add_settings(parser)
     parser.add_argument("--answers", type=Path, required=True, help="JSONL with a field answer")
-    parser.add_argument("--limit", type=comparison.count, default=20, help="answers with a list")
-    parser.add_argument("--plain", type=comparison.count, default=5, help="answers without one")
+    parser.add_argument(
+        "--limit", type=comparison.count, default=20, help="answers with a list, spread over all"
+    )
+    parser.add_argument("--plain", type=comparison.count, default=5, help="answers without one, too")
     parser.add_argument("--schedule", action="store_true", help="by a width curve that is measured first")
     args = parser.parse_args()
     settings = comparison.read_settings(args)
@@ -272,19 +282,23 @@ def main() -> None:
     replayer = Replayer(engine, model)
     rows: list[dict[str, Any]] = []
     plain: list[dict[str, Any]] = []
+    with_list: list[tuple[Structure | None, str]] = []
+    without: list[tuple[Structure | None, str]] = []
     for answer in read(args.answers):
         structure = split(answer)
-        into, most = (plain, args.plain) if structure is None else (rows, args.limit)
-        if len(into) < most and answer.strip():
+        if answer.strip():
+            (without if structure is None else with_list).append((structure, answer))
+    for from_, into, most in ((with_list, rows, args.limit), (without, plain, args.plain)):
+        for structure, answer in spread(from_, most):
             into.append(compare(replayer, structure, answer))
             comparison.progress(json.dumps(into[-1]))
-        if len(rows) >= args.limit and len(plain) >= args.plain:
-            break
     if len(rows) < 2 or len(plain) < 2:
         raise ValueError("fewer than two answers with a list, or without one")
     result: dict[str, Any] = {
         **settings.conditions(),
         "scheduled": args.schedule,
+        "with_list": len(with_list),
+        "without": len(without),
         "speedup": summary([row["speedup"] for row in rows]),
         "plain": summary([row["speedup"] for row in plain]),
         "rows": rows,
