@@ -35,7 +35,7 @@ def scores(engine: _core.Engine, token_ids: list[int], *, on: bool) -> list[floa
     """Log probability of each token but the first."""
     _core.enable_kernels(on)
     try:
-        trunk = [-1] * len(token_ids)
+        trunk = [0] * len(token_ids)
         return engine.score(_core.Layout(token_ids, list(range(len(token_ids))), trunk, trunk))[1:]
     finally:
         _core.enable_kernels(True)
