@@ -2,7 +2,7 @@
 #include "kernels.h"
 
 // GCC's own header (12 and later) leaves registers undefined on purpose and then warns of it.
-#ifdef __GNUC__
+#if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
