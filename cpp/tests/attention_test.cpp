@@ -97,13 +97,11 @@ double worst(const std::vector<float>& found, const std::vector<double>& wanted)
   return error;
 }
 
-bool has_attention() { return !in_use().empty(); }
-
 }  // namespace
 
 TEST(attention_of_forked_lanes_is_exact_to_six_digits) {
   aspd::start_backend();
-  if (!has_attention()) SKIP("no kernels for this processor, or llama.cpp has no place for them");
+  if (!has_attention(64)) SKIP("no attention for this processor, or llama.cpp has no place for it");
   std::mt19937 random(5);
   for (const char* type : {"f16", "f32"}) {
     for (const AttentionShape& shape :
@@ -124,7 +122,7 @@ TEST(attention_of_forked_lanes_is_exact_to_six_digits) {
 
 TEST(attention_to_quantised_cells_is_llama_cpps_to_three_digits) {
   aspd::start_backend();
-  if (!has_attention()) SKIP("no kernels for this processor, or llama.cpp has no place for them");
+  if (!has_attention(64)) SKIP("no attention for this processor, or llama.cpp has no place for it");
   std::mt19937 random(6);
   Input input = make(random, {"q8_0", 5, 6, 2, 64, 64, 200});
   fork(input, 90);
@@ -141,7 +139,7 @@ TEST(attention_to_quantised_cells_is_llama_cpps_to_three_digits) {
 
 TEST(attention_has_no_trouble_with_large_scores_and_blind_lanes) {
   aspd::start_backend();
-  if (!has_attention()) SKIP("no kernels for this processor, or llama.cpp has no place for them");
+  if (!has_attention(64)) SKIP("no attention for this processor, or llama.cpp has no place for it");
   std::mt19937 random(7);
   Input input = make(random, {"f16", 4, 6, 3, 64, 64, 500});
   for (float& value : input.q) value *= 64;
@@ -161,7 +159,7 @@ TEST(attention_has_no_trouble_with_large_scores_and_blind_lanes) {
 
 TEST(attention_is_the_same_for_every_number_of_lanes) {
   aspd::start_backend();
-  if (!has_attention()) SKIP("no kernels for this processor, or llama.cpp has no place for them");
+  if (!has_attention(64)) SKIP("no attention for this processor, or llama.cpp has no place for it");
   std::mt19937 random(8);
   for (std::int64_t n_lanes = 1; n_lanes <= 17; ++n_lanes) {
     Input input = make(random, {"f16", n_lanes, 6, 2, 64, 128, 160});
@@ -172,7 +170,7 @@ TEST(attention_is_the_same_for_every_number_of_lanes) {
 
 TEST(attention_refuses_shapes_that_are_none) {
   aspd::start_backend();
-  if (!has_attention()) SKIP("no kernels for this processor, or llama.cpp has no place for them");
+  if (!has_attention(64)) SKIP("no attention for this processor, or llama.cpp has no place for it");
   CHECK_THROWS(time_attention({"f16", 2, 5, 2, 64, 64, 10}, 1, 1, 1), std::invalid_argument);
   CHECK_THROWS(time_attention({"q8_0", 2, 4, 2, 40, 64, 10}, 1, 1, 1), std::invalid_argument);
   CHECK_THROWS(time_attention({"f16", 0, 4, 2, 64, 64, 10}, 1, 1, 1), std::invalid_argument);

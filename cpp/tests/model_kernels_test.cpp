@@ -1,5 +1,6 @@
 // Whole models with our kernels and without: the same logits, for every type of weights, repacked or not.
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <memory>
@@ -53,7 +54,10 @@ bool about_the_same(const std::vector<float>& found, const std::vector<float>& w
 TEST(models_give_the_same_logits_with_the_kernels_and_without) {
   const std::string from = tiny_model("wide")->path();
   if (kernels::in_use().empty()) SKIP("no kernels for this processor, or llama.cpp has no place for them");
-  const std::string path = (std::filesystem::temp_directory_path() / "aspd_model_kernels.gguf").string();
+  // A name of its own: tests of another build may run.
+  const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
+  const std::string path =
+      (std::filesystem::temp_directory_path() / ("aspd_kernels_" + std::to_string(now) + ".gguf")).string();
   for (const std::string type : {"4_0", "4_1", "4_K", "6_K", "8_0"}) {
     QuantizeOptions types;
     types.weights = types.head = "Q" + type;
