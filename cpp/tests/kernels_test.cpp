@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <random>
 #include <stdexcept>
@@ -89,13 +88,17 @@ std::vector<char> quantised(ggml_type type, const std::vector<float>& weights, s
   return bytes;
 }
 
-// The number that a block of Q4_1 adds to all of its own; it is a term of each sum, and often larger than the
-// weight. 0 for types without.
-float offset_of(ggml_type type, const char* row, std::size_t j) {
-  if (type != GGML_TYPE_Q4_1) return 0;
-  ggml_fp16_t min = 0;
-  std::memcpy(&min, row + j / 32 * ggml_type_size(type) + sizeof(min), sizeof(min));
-  return ggml_fp16_to_fp32(min);
+// What blocks add to all of their numbers; it is a term of each sum, and often larger than the weight. 0 for
+// types without. row: of k numbers.
+std::vector<float> offsets(ggml_type type, const char* row, std::int64_t k) {
+  std::vector<float> values(static_cast<std::size_t>(k));
+  const std::ptrdiff_t before = type == GGML_TYPE_Q4_1 ? 4 : type == GGML_TYPE_Q4_K ? 16 : 0;
+  if (before == 0) return values;
+  std::vector<char> zeros(row, row + ggml_row_size(type, k));
+  const auto block = static_cast<std::ptrdiff_t>(ggml_type_size(type));
+  for (auto at = zeros.begin(); at != zeros.end(); at += block) std::fill(at + before, at + block, char{0});
+  ggml_get_type_traits(type)->to_float(zeros.data(), values.data(), k);
+  return values;
 }
 
 // [n * n_rows]: what ggml's vector kernel gives, and how large the terms of each sum are together.
@@ -108,26 +111,27 @@ Reference reference(const Case& of, const std::vector<char>& weights, const std:
                     std::int64_t n_rows, std::int64_t k) {
   const ggml_type_traits_cpu* traits = ggml_get_type_traits_cpu(of.type);
   const ggml_type_traits_cpu* packed = ggml_get_type_traits_cpu(traits->vec_dot_type);
-  const std::size_t row = ggml_row_size(of.type, k);
-  std::vector<char> right(ggml_row_size(traits->vec_dot_type, k));
-  std::vector<float> plain(static_cast<std::size_t>(k));
-  Reference result;
-  for (std::size_t i = 0; i < x.size() / static_cast<std::size_t>(k); ++i) {
-    const float* from = x.data() + i * static_cast<std::size_t>(k);
-    packed->from_float(from, right.data(), k);
-    for (std::int64_t r = 0; r < n_rows; ++r) {
-      const char* left = weights.data() + static_cast<std::size_t>(r) * row;
-      float value = 0;
-      traits->vec_dot(static_cast<int>(k), &value, 0, left, 0, right.data(), 0, 1);
-      result.values.push_back(value);
-      ggml_get_type_traits(of.type)->to_float(left, plain.data(), k);
-      double size = 0;
-      for (std::size_t j = 0; j < plain.size(); ++j) {
-        const auto offset = static_cast<double>(offset_of(of.type, left, j));
-        size += (std::fabs(static_cast<double>(plain[j]) - offset) + std::fabs(offset)) *
-                std::fabs(static_cast<double>(from[j]));
-      }
-      result.sizes.push_back(size);
+  const auto length = static_cast<std::size_t>(k);
+  const auto rows = static_cast<std::size_t>(n_rows);
+  const std::size_t n = x.size() / length;
+  const std::size_t stride = ggml_row_size(traits->vec_dot_type, k);
+  std::vector<char> right(n * stride);
+  for (std::size_t i = 0; i < n; ++i) packed->from_float(x.data() + i * length, right.data() + i * stride, k);
+  std::vector<float> plain(length);
+  Reference result{std::vector<float>(n * rows), std::vector<double>(n * rows)};
+  for (std::size_t r = 0; r < rows; ++r) {
+    const char* left = weights.data() + r * ggml_row_size(of.type, k);
+    ggml_get_type_traits(of.type)->to_float(left, plain.data(), k);
+    const std::vector<float> offset = offsets(of.type, left, k);
+    std::vector<double> terms;
+    for (std::size_t j = 0; j < length; ++j)
+      terms.push_back(std::fabs(static_cast<double>(plain[j]) - static_cast<double>(offset[j])) +
+                      std::fabs(static_cast<double>(offset[j])));
+    for (std::size_t i = 0; i < n; ++i) {
+      traits->vec_dot(static_cast<int>(k), &result.values[i * rows + r], 0, left, 0,
+                      right.data() + i * stride, 0, 1);
+      for (std::size_t j = 0; j < length; ++j)
+        result.sizes[i * rows + r] += terms[j] * std::fabs(static_cast<double>(x[i * length + j]));
     }
   }
   return result;
