@@ -13,7 +13,8 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -104,6 +105,18 @@ class Settings:
             "reference_openmp": self.openmp,
             **machine(),
         }
+
+
+@contextmanager
+def kernels(on: bool) -> Iterator[None]:
+    """Our kernels on or off; on again afterwards."""
+    from aspd_local import _core
+
+    _core.enable_kernels(on)
+    try:
+        yield
+    finally:
+        _core.enable_kernels(True)
 
 
 def machine() -> dict[str, Any]:

@@ -54,11 +54,8 @@ def time_products(
 
 def seconds(kind: str, width: int, threads: int, *, on: bool) -> float:
     """Of a product of all matrices, the median of a few."""
-    _core.enable_kernels(on)
-    try:
+    with comparison.kernels(on):
         return statistics.median(time_products(kind, width, threads).seconds)
-    finally:
-        _core.enable_kernels(True)
 
 
 def arithmetic_s_per_byte(kind: str, threads: int) -> float:
@@ -109,15 +106,12 @@ def measure(
 
 def attention_s(lanes: int, cells: int, threads: int, *, on: bool) -> float:
     """Of the attention of a step, all layers; the median of a few."""
-    _core.enable_kernels(on)
-    try:
+    with comparison.kernels(on):
         return statistics.median(
             _core.time_attention(
                 "f16", n_lanes=lanes, n_cells=cells, n_threads=threads, n_times=3, **ATTENTION
             )
         )
-    finally:
-        _core.enable_kernels(True)
 
 
 def measure_attention(lanes: list[int], cells: list[int], rounds: int, threads: int) -> list[dict[str, Any]]:

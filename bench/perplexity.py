@@ -11,7 +11,6 @@ The text is the field `answer` of each line. A piece is read from an empty cache
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import statistics
 import sys
@@ -19,27 +18,20 @@ from pathlib import Path
 from typing import Any
 
 import comparison
+import replay
 
 from aspd_local import _core
 
 PIECE = 512  # tokens
 
 
-def read(path: Path) -> str:
-    """The answers, one after the other. Raises OSError, ValueError."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return "\n\n".join(str(json.loads(line)["answer"]) for line in lines if line.strip())
-
-
 def scores(engine: _core.Engine, token_ids: list[int], *, on: bool) -> list[float]:
     """Log probability of each token but the first."""
-    _core.enable_kernels(on)
-    try:
-        trunk = [0] * len(token_ids)
-        return engine.score(_core.Layout(token_ids, list(range(len(token_ids))), trunk, trunk))[1:]
-    finally:
-        _core.enable_kernels(True)
-        engine.clear_retained()
+    trunk = [0] * len(token_ids)
+    with comparison.kernels(on):
+        found = engine.score(_core.Layout(token_ids, list(range(len(token_ids))), trunk, trunk))
+    engine.clear_retained()
+    return found[1:]
 
 
 def main() -> None:
@@ -59,7 +51,7 @@ def main() -> None:
     options.n_outputs_max = PIECE
     engine = _core.Engine(model, options)
     settings = settings.run_as(engine)
-    token_ids = model.tokenize(read(args.text), False)[: args.tokens]
+    token_ids = model.tokenize("\n\n".join(replay.read(args.text)), False)[: args.tokens]
     ours: list[float] = []
     theirs: list[float] = []
     for at in range(0, len(token_ids) - 1, PIECE):

@@ -1,22 +1,14 @@
 #include "layouts.h"
 
 #include <cstddef>
-#include <memory>
 #include <vector>
 
-#include "ggml-backend.h"
+#include "ggml_owned.h"
 #include "repack.h"
 
 namespace aspd::kernels {
 
 namespace {
-
-struct FreeContext {
-  void operator()(ggml_context* context) const { ggml_free(context); }
-};
-struct FreeBuffer {
-  void operator()(ggml_backend_buffer* buffer) const { ggml_backend_buffer_free(buffer); }
-};
 
 // Where the bytes that tell the layout are.
 struct Type {
@@ -69,9 +61,9 @@ Mark tried(const Type& of, std::int64_t n_rows) {
   ggml_init_params params{};
   params.mem_size = ggml_tensor_overhead();
   params.no_alloc = true;
-  const std::unique_ptr<ggml_context, FreeContext> memory(ggml_init(params));
+  const OwnedContext memory(ggml_init(params));
   ggml_tensor* weights = ggml_new_tensor_2d(memory.get(), of.type, ggml_blck_size(of.type), n_rows);
-  const std::unique_ptr<ggml_backend_buffer, FreeBuffer> buffer(
+  const OwnedBuffer buffer(
       ggml_backend_alloc_ctx_tensors_from_buft(memory.get(), ggml_backend_cpu_repack_buffer_type()));
   if (!buffer || weights->extra == nullptr) return found;
   std::vector<std::uint8_t> bytes(ggml_nbytes(weights));

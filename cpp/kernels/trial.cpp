@@ -8,9 +8,9 @@
 #include <stdexcept>
 #include <thread>
 
-#include "ggml-backend.h"
 #include "ggml-cpu.h"
 #include "ggml.h"
+#include "ggml_owned.h"
 #include "narrow.h"
 #include "repack.h"
 #include "type_names.h"
@@ -19,12 +19,6 @@ namespace aspd::kernels {
 
 namespace {
 
-struct FreeContext {
-  void operator()(ggml_context* context) const { ggml_free(context); }
-};
-struct FreeBuffer {
-  void operator()(ggml_backend_buffer* buffer) const { ggml_backend_buffer_free(buffer); }
-};
 struct FreePool {
   void operator()(ggml_threadpool* pool) const { ggml_threadpool_free(pool); }
 };
@@ -124,10 +118,10 @@ class Trial {
   std::int64_t n_rows_;
   std::int64_t k_;
   std::int32_t n_threads_ = 1;
-  std::unique_ptr<ggml_context, FreeContext> weights_memory_;
-  std::unique_ptr<ggml_context, FreeContext> memory_;
-  std::unique_ptr<ggml_backend_buffer, FreeBuffer> weights_buffer_;
-  std::unique_ptr<ggml_backend_buffer, FreeBuffer> buffer_;
+  OwnedContext weights_memory_;
+  OwnedContext memory_;
+  OwnedBuffer weights_buffer_;
+  OwnedBuffer buffer_;
   std::unique_ptr<ggml_threadpool, FreePool> pool_;
   std::vector<ggml_tensor*> weights_;
   ggml_tensor* x_ = nullptr;
@@ -195,8 +189,8 @@ class AttentionTrial {
   }
 
   std::int32_t n_threads_;
-  std::unique_ptr<ggml_context, FreeContext> memory_;
-  std::unique_ptr<ggml_backend_buffer, FreeBuffer> buffer_;
+  OwnedContext memory_;
+  OwnedBuffer buffer_;
   std::unique_ptr<ggml_threadpool, FreePool> pool_;
   ggml_tensor* q_ = nullptr;
   ggml_tensor* mask_ = nullptr;
