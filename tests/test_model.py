@@ -178,7 +178,8 @@ def test_async_answers_run_side_by_side(model: Model) -> None:
 def test_cancelled_task_leaves_an_engine_that_answers(model: Model) -> None:
     async def ask() -> str:
         task = asyncio.create_task(model.achat("Hello", temperature=0))
-        await asyncio.sleep(0.01)
+        for _ in range(2):  # the task waits for its first step, then a thread is inside of it
+            await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
