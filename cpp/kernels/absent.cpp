@@ -2,6 +2,7 @@
 #include <stdexcept>
 
 #include "narrow.h"
+#include "plain_log_sum_exp.h"
 
 namespace aspd::kernels {
 
@@ -16,6 +17,7 @@ void enable(bool /*on*/) {}
 std::string in_use() { return ""; }
 bool has_kernel(const std::string& /*type*/, bool /*repacked*/) { return false; }
 bool has_attention(std::int64_t /*n*/) { return false; }
+double log_sum_exp(const float* row, std::size_t n) { return plain_log_sum_exp(row, n); }
 std::int64_t n_products() { return 0; }
 std::int64_t n_attentions() { return 0; }
 ProductTimes time_products(const std::string& /*type*/, bool /*repack*/, std::int64_t /*n_rows*/,

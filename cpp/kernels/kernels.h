@@ -41,6 +41,9 @@ struct Kernel {
 };
 constexpr std::int64_t kAny = INT64_MAX;
 
+// Natural logarithm of the sum of e^x over a row of n numbers; -inf of none.
+using LogSumExp = double (*)(const float* row, std::size_t n);
+
 // The kernels for one instruction set.
 struct Kernels {
   const char* name = "";
@@ -50,7 +53,8 @@ struct Kernels {
   Kernel q4_1;
   Kernel q8_0;
   Kernel q6_K;
-  Attend attend = nullptr;  // null: none
+  Attend attend = nullptr;          // null: none
+  LogSumExp log_sum_exp = nullptr;  // null: none
   // On ARM only. 4x8: four rows interleaved, eight bytes at a time; begin is a multiple of 8, end of 4.
   Kernel q4_K{};
   Kernel q4_0_4x4{};

@@ -9,6 +9,7 @@
 #include "kernels.h"
 #include "layouts.h"
 #include "packing.h"
+#include "plain_log_sum_exp.h"
 #include "repack.h"
 #include "traits.h"
 #include "type_names.h"
@@ -157,6 +158,12 @@ bool install() {
 
 bool has_attention(std::int64_t n) {
   return install() && enabled && best_kernels()->attend != nullptr && n % kHeadStep == 0;
+}
+
+double log_sum_exp(const float* row, std::size_t n) {
+  const Kernels* kernels = best_kernels();
+  const bool ours = kernels != nullptr && kernels->log_sum_exp != nullptr && enabled.load();
+  return ours ? kernels->log_sum_exp(row, n) : plain_log_sum_exp(row, n);
 }
 
 std::int64_t n_products() { return products; }

@@ -2,6 +2,7 @@
 // to.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -23,6 +24,9 @@ void enable(bool on);
 
 // Whether attention of heads of n numbers has a kernel of ours.
 [[nodiscard]] bool has_attention(std::int64_t n);
+
+// Natural logarithm of the sum of e^x over a row of n numbers, e^x within a few units of its last place.
+[[nodiscard]] double log_sum_exp(const float* row, std::size_t n);
 
 // Products that the kernels have computed since the process began.
 [[nodiscard]] std::int64_t n_products();

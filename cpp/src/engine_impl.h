@@ -118,9 +118,14 @@ class Engine::Impl {
   void walk(const Layout& layout, const Take& take);
 
   void check_scorable(const std::vector<Token>& token_ids) const;
+  struct Stretch {
+    Sequence* sequence;
+    const Token* token_ids;  // [n]
+    const Pos* positions;    // [n], ascending by one
+    std::size_t n;
+  };
   template <typename Wanted, typename Take>
-  void read(Sequence& sequence, const Token* token_ids, const Pos* positions, std::size_t n,
-            const Wanted& wanted, const Take& take);
+  void read(const std::vector<Stretch>& stretches, const Wanted& wanted, const Take& take);
 
   // measure.cpp
   void require_idle();

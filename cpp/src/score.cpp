@@ -1,73 +1,22 @@
 // Likelihoods and logits of a structured text, by the same forks and joins that decoding uses.
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 #include <numeric>
 #include <stdexcept>
 
 #include "engine_impl.h"
+#include "narrow.h"
 
 namespace aspd {
 
 namespace {
 
-constexpr std::size_t kLanes = 16;
-
-// e^x for x <= 0 within a few units of the last place, in steps that compilers do for many numbers at once.
-float exp_of(float x) {
-  constexpr float kToInteger = 12582912.0F;  // added to a small number, it leaves the integer in the low bits
-  x = x < -87.0F ? -87.0F : x;
-  const float shifted = x * 1.44269504F + kToInteger;
-  const float n = shifted - kToInteger;
-  const float r = (x - n * 0.693145752F) - n * 1.42860677e-6F;
-  const float tail =
-      0.5F + r * (0.166666672F + r * (0.0416666679F + r * (0.00833333377F + r * 0.00138888892F)));
-  std::int32_t bits = 0;
-  std::memcpy(&bits, &shifted, sizeof(bits));
-  bits = static_cast<std::int32_t>(static_cast<std::uint32_t>(bits + 127) << 23U);
-  float power = 0;
-  std::memcpy(&power, &bits, sizeof(power));
-  return power * (1.0F + r * (1.0F + r * tail));
-}
-
-float largest(const float* row, std::size_t n) {
-  float lanes[kLanes];
-  std::fill(lanes, lanes + kLanes, row[0]);
-  std::size_t t = 0;
-  for (; t + kLanes <= n; t += kLanes) {
-    for (std::size_t l = 0; l < kLanes; ++l) lanes[l] = row[t + l] > lanes[l] ? row[t + l] : lanes[l];
-  }
-  float most = *std::max_element(lanes, lanes + kLanes);
-  for (; t < n; ++t) most = std::max(most, row[t]);
-  return most;
-}
-
-// Sum of e^(row - most); in single precision over stretches only.
-double sum_of_exp(const float* row, std::size_t n, float most) {
-  constexpr std::size_t kStretch = 64 * kLanes;
-  double total = 0;
-  std::size_t t = 0;
-  for (; t + kStretch <= n; t += kStretch) {
-    float lanes[kLanes] = {};
-    for (std::size_t u = t; u < t + kStretch; u += kLanes) {
-      for (std::size_t l = 0; l < kLanes; ++l) lanes[l] += exp_of(row[u + l] - most);
-    }
-    for (const float lane : lanes) total += static_cast<double>(lane);
-  }
-  for (; t < n; ++t) total += static_cast<double>(exp_of(row[t] - most));
-  return total;
-}
-
 // Natural logarithm of the probability that a row of logits gives to each of these tokens.
 std::vector<float> log_probabilities(const float* row, std::size_t n_vocab,
                                      const std::vector<Token>& tokens) {
-  const float most = largest(row, n_vocab);
-  const double total = std::log(sum_of_exp(row, n_vocab, most));
+  const double total = kernels::log_sum_exp(row, n_vocab);
   std::vector<float> found;
-  for (const Token token : tokens) {
-    const float logit = row[static_cast<std::size_t>(token)];
-    found.push_back(static_cast<float>(static_cast<double>(logit - most) - total));
-  }
+  for (const Token token : tokens)
+    found.push_back(static_cast<float>(static_cast<double>(row[static_cast<std::size_t>(token)]) - total));
   return found;
 }
 
@@ -85,23 +34,22 @@ struct Tree {
           throw std::invalid_argument("a parent comes before its node");
       }
       place(texts, rule, i);
-      longest = std::max(longest, cells[i] + texts.nodes[i].size());
     }
-    for (std::size_t i = 0; i < texts.size(); ++i) {
-      if (joined[i] && !(children[i].empty() && joins[i].empty()))
-        throw std::invalid_argument("only a join goes on from a joined node");
-    }
-    count_sequences(texts.size());
+    count_cells(texts);
+    count_sequences(texts);
   }
 
-  // What is read behind a node, in this order: what goes on from joins of its children, then its children
-  // that are not joined.
+  // A node's children that are not joined: they are read behind what goes on from joins of the others.
   [[nodiscard]] std::vector<std::size_t> plain(std::size_t node) const {
     std::vector<std::size_t> found;
     for (const std::size_t child : children[node]) {
       if (!joined[child]) found.push_back(child);
     }
     return found;
+  }
+  // Does anything but a join go on from it?
+  [[nodiscard]] bool leads_on(std::size_t node) const {
+    return !children[node].empty() || !joins[node].empty();
   }
 
   std::vector<std::size_t> roots;
@@ -124,7 +72,6 @@ struct Tree {
     if (parents.size() == 1) {
       children[first].push_back(i);
       begins[i] = begins[first] + texts.nodes[first].size();
-      cells[i] = cells[first] + texts.nodes[first].size();
       return;
     }
     if (rule != JoinRule::kSum && rule != JoinRule::kLongest)
@@ -142,16 +89,45 @@ struct Tree {
     }
     joins[static_cast<std::size_t>(texts.parents[first][0])].push_back(i);
     begins[i] = begins[first] + (rule == JoinRule::kSum ? sum : most);
-    cells[i] = cells[first] + sum;
+  }
+
+  // Branches stay while what goes on from their join is read, and until what goes on from one of them alone
+  // is read too.
+  void count_cells(const TextTree& texts) {
+    std::vector<std::size_t> of_join(texts.size(), 0);  // cells of a joined node's block and all before it
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      const std::vector<std::int32_t>& parents = texts.parents[i];
+      if (parents.size() < 2) continue;
+      std::size_t sum = 0;
+      for (const std::int32_t parent : parents) sum += texts.nodes[static_cast<std::size_t>(parent)].size();
+      for (const std::int32_t parent : parents) of_join[static_cast<std::size_t>(parent)] = sum;
+    }
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      const std::vector<std::int32_t>& parents = texts.parents[i];
+      if (!parents.empty()) {
+        const auto first = static_cast<std::size_t>(parents[0]);
+        cells[i] = cells[first] + (joined[first] ? of_join[first] : texts.nodes[first].size());
+      }
+      longest = std::max(longest, cells[i] + texts.nodes[i].size());
+    }
   }
 
   // A node's sequence stays while all that follows but its last child are read, which takes it over.
-  void count_sequences(std::size_t n) {
-    std::vector<std::size_t> needed(n, 1);
-    for (std::size_t i = n; i > 0; --i) {
+  void count_sequences(const TextTree& texts) {
+    std::vector<std::size_t> needed(texts.size(), 1);
+    for (std::size_t i = texts.size(); i > 0; --i) {
       std::size_t& own = needed[i - 1];
-      for (const std::size_t join : joins[i - 1])
-        own = std::max(own, 1 + std::max<std::size_t>(2, needed[join]));
+      for (const std::size_t join : joins[i - 1]) {
+        std::size_t kept = 0;  // branches from which more goes on
+        std::size_t most = std::max<std::size_t>(2, needed[join]);
+        for (const std::int32_t parent : texts.parents[join]) {
+          const auto branch = static_cast<std::size_t>(parent);
+          if (!leads_on(branch)) continue;
+          ++kept;
+          most = std::max(most, needed[branch]);
+        }
+        own = std::max(own, 1 + kept + most);
+      }
       const std::vector<std::size_t> rest = plain(i - 1);
       for (const std::size_t child : rest)
         own = std::max(own, needed[child] + (child == rest.back() ? 0 : 1));
@@ -171,30 +147,53 @@ void Engine::Impl::check_scorable(const std::vector<Token>& token_ids) const {
     throw std::invalid_argument("an encoder reads the prompt: a text alone has no likelihood");
 }
 
-// Decodes n tokens of a sequence; take(i, logits) gets the row after each token i that is wanted(i), on any
-// of the threads.
+// Decodes stretches of several sequences, as many tokens in one step as there is room for. take(s, i, logits)
+// gets the row after each token i of stretch s that is wanted(s, i), on any of the threads.
 template <typename Wanted, typename Take>
-void Engine::Impl::read(Sequence& sequence, const Token* token_ids, const Pos* positions, std::size_t n,
-                        const Wanted& wanted, const Take& take) {
+void Engine::Impl::read(const std::vector<Stretch>& stretches, const Wanted& wanted, const Take& take) {
+  struct Row {
+    std::size_t stretch;
+    std::size_t token;
+    std::size_t place;  // in the step
+  };
+  struct Part {  // what a sequence holds once the step is decoded
+    Sequence* sequence;
+    Pos begin;
+    std::size_t n;
+  };
   const auto most = static_cast<std::size_t>(std::min(n_outputs_, options_.n_batch));
-  for (std::size_t at = 0; at < n;) {
-    const std::size_t now = std::min(most, n - at);
-    decoder_.clear();
-    std::vector<std::size_t> rows;
-    for (std::size_t i = at; i < at + now; ++i) {
-      const bool output = wanted(i);
-      decoder_.add(token_ids[i], positions[i], sequence.id(), output);
-      if (output) rows.push_back(i - at);
-    }
+  std::vector<Row> rows;
+  std::vector<Part> parts;
+  std::size_t n = 0;
+  const auto decode = [&] {
     if (decoder_.decode() != Decoder::Status::kDone) throw DecodeError(1, "llama.cpp found no cells");
-    sequence.record(positions[at], now);
+    for (const Part& part : parts) part.sequence->record(part.begin, part.n);
     std::vector<const float*> logits;
-    for (const std::size_t row : rows) logits.push_back(decoder_.logits(static_cast<std::int32_t>(row)));
+    for (const Row& row : rows) logits.push_back(decoder_.logits(static_cast<std::int32_t>(row.place)));
     decoder_.share_out(static_cast<std::int32_t>(rows.size()), [&](std::int32_t i) {
-      take(at + rows[static_cast<std::size_t>(i)], logits[static_cast<std::size_t>(i)]);
+      const Row& row = rows[static_cast<std::size_t>(i)];
+      take(row.stretch, row.token, logits[static_cast<std::size_t>(i)]);
     });
-    at += now;
+    rows.clear();
+    parts.clear();
+    n = 0;
+  };
+  for (std::size_t s = 0; s < stretches.size(); ++s) {
+    const Stretch& stretch = stretches[s];
+    for (std::size_t at = 0; at < stretch.n;) {
+      const std::size_t now = std::min(most - n, stretch.n - at);
+      if (n == 0) decoder_.clear();
+      for (std::size_t i = at; i < at + now; ++i, ++n) {
+        const bool output = wanted(s, i);
+        decoder_.add(stretch.token_ids[i], stretch.positions[i], stretch.sequence->id(), output);
+        if (output) rows.push_back({s, i, n});
+      }
+      parts.push_back({stretch.sequence, stretch.positions[at], now});
+      at += now;
+      if (n == most) decode();
+    }
   }
+  if (n > 0) decode();
 }
 
 // Decodes the layout in a sequence of its own; take(i, logits) gets the row after each token i.
@@ -213,8 +212,9 @@ void Engine::Impl::walk(const Layout& layout, const Take& take) {
 
   const auto run = [&](Sequence& sequence, std::size_t begin, std::size_t end) {
     read(
-        sequence, layout.token_ids.data() + begin, layout.positions.data() + begin, end - begin,
-        [](std::size_t) { return true; }, [&](std::size_t i, const float* row) { take(begin + i, row); });
+        {{&sequence, layout.token_ids.data() + begin, layout.positions.data() + begin, end - begin}},
+        [](std::size_t, std::size_t) { return true; },
+        [&](std::size_t, std::size_t i, const float* row) { take(begin + i, row); });
   };
 
   Sequence trunk = cache_.acquire();
@@ -288,28 +288,45 @@ std::vector<std::vector<float>> Engine::Impl::score_tree(const TextTree& texts, 
   std::vector<std::vector<float>> scores;
   for (const std::vector<Token>& node : nodes) scores.emplace_back(node.size(), 0.0F);
 
-  const auto score_node = [&](std::size_t k, Sequence& sequence) {
-    const std::vector<Token>& ids = nodes[k];
-    std::vector<Pos> positions(ids.size());
-    std::iota(positions.begin(), positions.end(), static_cast<Pos>(tree.begins[k]));
-    std::vector<std::size_t> next;  // children whose first token the last row predicts
+  struct Node {
+    std::size_t k;
+    Sequence sequence;
+    std::vector<Pos> positions;
+    std::vector<std::size_t> next;  // children whose first token its last row predicts
+  };
+  const auto place = [&](std::size_t k, Sequence sequence) {
+    Node node{k, std::move(sequence), std::vector<Pos>(nodes[k].size()), {}};
+    std::iota(node.positions.begin(), node.positions.end(), static_cast<Pos>(tree.begins[k]));
     for (const std::size_t child : tree.children[k]) {
-      if (texts.scored[child]) next.push_back(child);
+      if (texts.scored[child]) node.next.push_back(child);
     }
-    const auto wanted = [&](std::size_t i) { return i + 1 < ids.size() ? texts.scored[k] : !next.empty(); };
-    read(sequence, ids.data(), positions.data(), ids.size(), wanted, [&](std::size_t i, const float* row) {
+    return node;
+  };
+  const auto read_nodes = [&](std::vector<Node>& together) {
+    std::vector<Stretch> stretches;
+    for (Node& node : together) {
+      const std::vector<Token>& ids = nodes[node.k];
+      stretches.push_back({&node.sequence, ids.data(), node.positions.data(), ids.size()});
+    }
+    const auto wanted = [&](std::size_t s, std::size_t i) {
+      const Node& node = together[s];
+      return i + 1 < nodes[node.k].size() ? static_cast<bool>(texts.scored[node.k]) : !node.next.empty();
+    };
+    read(stretches, wanted, [&](std::size_t s, std::size_t i, const float* row) {
+      const Node& node = together[s];
+      const std::vector<Token>& ids = nodes[node.k];
       if (i + 1 < ids.size()) {
-        scores[k][i + 1] = log_probabilities(row, n_vocab, {ids[i + 1]})[0];
+        scores[node.k][i + 1] = log_probabilities(row, n_vocab, {ids[i + 1]})[0];
         return;
       }
       std::vector<Token> firsts;
-      for (const std::size_t child : next) firsts.push_back(nodes[child][0]);
+      for (const std::size_t child : node.next) firsts.push_back(nodes[child][0]);
       const std::vector<float> found = log_probabilities(row, n_vocab, firsts);
-      for (std::size_t c = 0; c < next.size(); ++c) scores[next[c]][0] = found[c];
+      for (std::size_t c = 0; c < node.next.size(); ++c) scores[node.next[c]][0] = found[c];
     });
   };
 
-  // What waits: nodes whose parent is read. The parent's sequence is shared by all but the last child.
+  // What waits: nodes that are read. A node's sequence is shared by all but its last child.
   struct Open {
     std::size_t node;
     Sequence sequence;
@@ -318,34 +335,68 @@ std::vector<std::vector<float>> Engine::Impl::score_tree(const TextTree& texts, 
     std::size_t next_plain = 0;
   };
   std::vector<Open> open;
-  const auto begin = [&](std::size_t node, Sequence sequence) {
-    open.push_back({node, std::move(sequence), tree.plain(node)});
-    score_node(node, open.back().sequence);
+  const auto begin = [&](std::size_t k, Sequence sequence) {
+    std::vector<Node> alone;
+    alone.push_back(place(k, std::move(sequence)));
+    read_nodes(alone);
+    open.push_back({k, std::move(alone.front().sequence), tree.plain(k)});
+  };
+  // Whether one more node can be read beside those that are, n_cells of them: small steps waste most of a
+  // read of the weights. Where it cannot, nodes are read one by one, for which there is room.
+  const auto has_room = [&](std::size_t k, std::size_t n_cells) {
+    return cache_.sequences_free() > 0 && cache_.cells_free() >= n_cells + nodes[k].size();
+  };
+  const auto read_joined = [&](Sequence& trunk, std::size_t join) {
+    const std::vector<std::int32_t>& branches = texts.parents[join];
+    const auto p = static_cast<Pos>(tree.begins[static_cast<std::size_t>(branches[0])]);
+    for (std::size_t at = 0; at < branches.size();) {
+      std::vector<Node> together;
+      for (std::size_t n_cells = 0; at < branches.size(); ++at) {
+        const auto k = static_cast<std::size_t>(branches[at]);
+        if (!together.empty() && !has_room(k, n_cells)) break;
+        together.push_back(place(k, trunk.fork(p)));
+        n_cells += nodes[k].size();
+      }
+      read_nodes(together);
+      for (Node& node : together) {
+        if (tree.leads_on(node.k)) open.push_back({node.k, node.sequence.fork(), tree.plain(node.k)});
+        trunk.join(std::move(node.sequence), p);
+      }
+    }
+  };
+  // Reads the next plain children of a node: those in a row that nothing follows, and the one behind them,
+  // which is left open.
+  const auto read_plain = [&] {
+    Open& top = open.back();
+    std::vector<Node> together;
+    bool inner = false;
+    for (std::size_t n_cells = 0; top.next_plain < top.plain.size() && !inner; ++top.next_plain) {
+      const std::size_t k = top.plain[top.next_plain];
+      const bool last = top.next_plain + 1 == top.plain.size();
+      if (!together.empty() && !last && !has_room(k, n_cells)) break;
+      if (!together.empty() && last && cache_.cells_free() < n_cells + nodes[k].size()) break;
+      inner = tree.leads_on(k);
+      together.push_back(place(k, last ? std::move(top.sequence) : top.sequence.fork()));
+      n_cells += nodes[k].size();
+    }
+    read_nodes(together);
+    if (top.next_plain == top.plain.size()) open.pop_back();
+    if (inner) {
+      Node& node = together.back();
+      open.push_back({node.k, std::move(node.sequence), tree.plain(node.k)});
+    }
   };
   for (const std::size_t root : tree.roots) {
     begin(root, cache_.acquire());
     while (!open.empty()) {
       Open& top = open.back();
       if (top.next_join < tree.joins[top.node].size()) {
-        const std::size_t node = tree.joins[top.node][top.next_join++];
+        const std::size_t join = tree.joins[top.node][top.next_join++];
         Sequence trunk = top.sequence.fork();
-        for (const std::int32_t parent : texts.parents[node]) {
-          const auto branch = static_cast<std::size_t>(parent);
-          const auto p = static_cast<Pos>(tree.begins[branch]);
-          Sequence sequence = trunk.fork(p);
-          score_node(branch, sequence);
-          trunk.join(std::move(sequence), p);
-        }
-        begin(node, std::move(trunk));
+        read_joined(trunk, join);
+        begin(join, std::move(trunk));
       } else if (top.next_plain < top.plain.size()) {
-        const std::size_t child = top.plain[top.next_plain++];
-        if (top.next_plain < top.plain.size()) {
-          begin(child, top.sequence.fork());
-        } else {
-          Sequence sequence = std::move(top.sequence);
-          open.pop_back();
-          begin(child, std::move(sequence));
-        }
+        read_plain();
       } else {
         open.pop_back();
       }

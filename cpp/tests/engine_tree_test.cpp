@@ -101,7 +101,6 @@ TEST(what_is_no_tree_is_refused) {
   refused({{5}, {6}, {7}}, {{}, {}, {0, 1}});                          // no children of one node
   refused({{5}, {6}, {7}}, {{}, {0}, {1, 1}});                         // one twice
   refused({{5}, {6}, {7}, {8}, {9}}, {{}, {0}, {0}, {1, 2}, {1, 2}});  // joined twice
-  refused({{5}, {6}, {7}, {8}, {9}}, {{}, {0}, {0}, {1, 2}, {1}});     // more behind a joined one
   CHECK_THROWS(engine.score_tree(tree({{5}, {6}, {7}, {8}}, {{}, {0}, {0}, {1, 2}}), JoinRule::kLinear),
                std::invalid_argument);
   CHECK_THROWS(engine.score_tree({{{5}}, {{}}, {}}), std::invalid_argument);
@@ -125,5 +124,43 @@ TEST(a_tree_that_does_not_fit_is_refused_before_anything_is_decoded) {
     }
   }
   CHECK_THROWS(engine.score_tree(tree(nodes, parents)), std::invalid_argument);
+  CHECK_EMPTY(engine);
+}
+
+TEST(a_tree_whose_siblings_do_not_fit_side_by_side_is_read_one_by_one) {
+  Engine engine(tiny_model("storyteller"), exact());
+  // Each path fits, and so does the join, but not the parts of the join and the longest leaves beside it.
+  const std::size_t n = engine.n_cells() / 5;
+  Nodes nodes = {std::vector<Token>(n, 5)};
+  Parents parents = {{}};
+  for (int child = 0; child < 6; ++child) {
+    nodes.emplace_back(n, 6 + child);
+    parents.push_back({0});
+  }
+  nodes.push_back({20, 21});
+  parents.push_back({1, 2, 3});
+  nodes.push_back({22, 23});
+  parents.push_back({5});
+  const std::vector<std::vector<float>> scores = engine.score_tree(tree(nodes, parents));
+  for (const std::size_t k : {4, 5, 6, 8}) {
+    const std::vector<float> wanted = alone(engine, nodes, parents, k);
+    for (std::size_t i = 0; i < wanted.size(); ++i) CHECK(std::fabs(scores[k][i] - wanted[i]) < 1e-4F);
+  }
+  CHECK(scores[7][1] < 0);
+  CHECK_EMPTY(engine);
+}
+
+TEST(what_goes_on_from_a_joined_branch_sees_no_sibling) {
+  Engine engine(tiny_model("storyteller"), exact());
+  const Nodes nodes = {{5, 6, 7}, {8, 9}, {10}, {11, 12, 13}, {14, 15}, {16}, {17, 18}, {19}, {20}};
+  const Parents parents = {{}, {0}, {0}, {1, 2}, {1}, {2}, {4}, {4}, {0}};
+  const std::vector<std::vector<float>> scores = engine.score_tree(tree(nodes, parents), JoinRule::kSum);
+  for (const std::size_t k : {1, 2, 4, 5, 6, 7, 8}) {
+    const std::vector<float> wanted = alone(engine, nodes, parents, k);
+    for (std::size_t i = 0; i < wanted.size(); ++i) CHECK(std::fabs(scores[k][i] - wanted[i]) < 1e-4F);
+  }
+  const TextTree without = tree({nodes.begin(), nodes.begin() + 4}, {parents.begin(), parents.begin() + 4});
+  const std::vector<std::vector<float>> join = engine.score_tree(without, JoinRule::kSum);
+  for (std::size_t i = 0; i < 3; ++i) CHECK(std::fabs(scores[3][i] - join[3][i]) < 1e-4F);
   CHECK_EMPTY(engine);
 }

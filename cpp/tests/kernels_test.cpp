@@ -15,6 +15,7 @@
 #include "layouts.h"
 #include "narrow.h"
 #include "packing.h"
+#include "plain_log_sum_exp.h"
 
 using namespace aspd::kernels;
 
@@ -316,4 +317,25 @@ TEST(products_refuse_what_they_cannot_multiply) {
   // Nothing repacks rows of an odd number.
   CHECK_THROWS(product("q6_K", true, std::vector<float>(1792), std::vector<float>(256), 7, 256, 1),
                std::invalid_argument);
+}
+
+TEST(log_of_a_sum_of_exponentials_equals_one_in_double_precision) {
+  std::mt19937 random(5);
+  std::normal_distribution<float> logit(0.0F, 6.0F);
+  for (const std::size_t n : {1, 7, 16, 63, 64, 65, 200, 4096, 4159, 49152, 151936}) {
+    std::vector<float> row(n);
+    for (float& x : row) x = logit(random);
+    if (n > 64) row[3] = row[n - 1] = -std::numeric_limits<float>::infinity();
+    const double most = *std::max_element(row.begin(), row.end());
+    double sum = 0;
+    for (const float x : row) sum += std::exp(static_cast<double>(x) - most);
+    const double wanted = most + std::log(sum);
+    CHECK(std::fabs(log_sum_exp(row.data(), n) - wanted) < 2e-6 * std::max(1.0, std::fabs(wanted)));
+    CHECK(std::fabs(plain_log_sum_exp(row.data(), n) - wanted) < 2e-6 * std::max(1.0, std::fabs(wanted)));
+    for (const Kernels* kernels : all_kernels()) {
+      if (kernels->log_sum_exp == nullptr) continue;
+      const double found = kernels->log_sum_exp(row.data(), n);
+      CHECK(std::fabs(found - wanted) < 2e-6 * std::max(1.0, std::fabs(wanted)));
+    }
+  }
 }

@@ -36,7 +36,7 @@ def test_every_condition_is_a_path_of_the_tree() -> None:
     ]
     assert found.joined is not None
     assert tree.parents[found.joined] == list(found.alone)
-    assert tree.n_tokens == 2 + 6 + 1 + 7 + (3 + 2) + (2 + 1)
+    assert tree.n_tokens == 2 + 6 + 1 + (3 + 1) + (3 + 2) + (2 + 1)
 
 
 def test_only_what_is_asked_for_is_scored() -> None:

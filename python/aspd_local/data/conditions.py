@@ -1,7 +1,7 @@
 """The texts of the likelihood test as one tree, so that what they share is decoded once. Token ids only.
 
 prefix -+- branch 1, ..., branch n - tail         alone, and the tail behind their join
-        +- branch 1 ... branch n, tail            true siblings, serially
+        +- branch 1 - branch 2 ... branch n, tail true siblings, serially; its branch 1 is that above
         +- foreign 1 -+- branch 2
                       +- foreign 2 -+- branch 3   foreign siblings, a chain that forks at every link
                                     +- ...
@@ -62,7 +62,8 @@ class Tree:
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
     """Which node is which. alone: of branches 1 ... n; foreign: of branches 2 ... n. joined: the tail behind
-    their join; None where there is no tail.
+    their join; None where there is no tail. serial: branches 2 ... n and the tail,
+    behind the first of `alone`.
     """
 
     tree: Tree
@@ -73,12 +74,13 @@ class Conditions:
 
     @classmethod
     def of(cls, texts: Texts) -> Conditions:
-        """The tree of a block."""
+        """The tree of a block of at least two branches."""
         tree = Tree()
         root = tree.add(texts.prefix, scored=False)
         alone = [tree.add(branch, root) for branch in texts.branches]
         joined = tree.add(texts.tail, *alone) if texts.tail else None
-        serial = tree.add([token for part in (*texts.branches, texts.tail) for token in part], root)
+        rest = [token for part in (*texts.branches[1:], texts.tail) for token in part]
+        serial = tree.add(rest, alone[0])
         foreign = []
         link = root
         for piece, branch in zip(texts.foreign, texts.branches[1:], strict=True):

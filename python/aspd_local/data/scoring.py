@@ -129,7 +129,8 @@ class ModelScorer:
         """Scores token ids. Raises: as Engine.score_tree."""
         conditions = Conditions.of(texts)
         found = self._scored(conditions.tree)
-        true = cut(found[conditions.serial], [*map(len, texts.branches), len(texts.tail)])
+        rest = cut(found[conditions.serial], [*map(len, texts.branches[1:]), len(texts.tail)])
+        true = [found[conditions.alone[0]], *rest]
         alone = [found[node] for node in conditions.alone]
         foreign = [(), *(found[node] for node in conditions.foreign)]
         return BlockScores(
