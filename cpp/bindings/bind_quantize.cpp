@@ -6,6 +6,7 @@
 #include <future>
 #include <system_error>
 
+#include "aspd/merge.h"
 #include "aspd/quantize.h"
 #include "bindings.h"
 
@@ -13,21 +14,22 @@ namespace py = pybind11;
 
 namespace {
 
-// Quantises on a thread of its own, so that signals and progress are seen by the caller's.
-void quantize(const std::string& from, const std::string& to, const aspd::QuantizeOptions& options,
-              const std::optional<py::typing::Callable<void(double)>>& progress) {
+using Progress = std::optional<py::typing::Callable<void(double)>>;
+
+// Works on a thread of its own, so that signals and progress are seen by the caller's.
+template <typename Work>
+void watched(const Work& work, const std::string& to, const Progress& progress) {
   aspd::QuantizeProgress state;
-  std::future<void> quantizing =
-      std::async(std::launch::async, [&] { aspd::quantize(from, to, options, &state); });
+  std::future<void> working = std::async(std::launch::async, [&] { work(&state); });
   const auto stop = [&] {
     state.cancel = true;
     const py::gil_scoped_release release;
-    quantizing.wait();
+    working.wait();
   };
   while (true) {
     {
       const py::gil_scoped_release release;
-      if (quantizing.wait_for(std::chrono::milliseconds(20)) == std::future_status::ready) break;
+      if (working.wait_for(std::chrono::milliseconds(20)) == std::future_status::ready) break;
     }
     if (PyErr_CheckSignals() != 0) {
       stop();
@@ -42,12 +44,22 @@ void quantize(const std::string& from, const std::string& to, const aspd::Quanti
     }
   }
   try {
-    quantizing.get();
+    working.get();
   } catch (const std::system_error& e) {
     errno = e.code().value();
     PyErr_SetFromErrnoWithFilename(PyExc_OSError, to.c_str());
     throw py::error_already_set();
   }
+}
+
+void quantize(const std::string& from, const std::string& to, const aspd::QuantizeOptions& options,
+              const Progress& progress) {
+  watched([&](aspd::QuantizeProgress* state) { aspd::quantize(from, to, options, state); }, to, progress);
+}
+
+void merge(const std::string& base, const std::string& adapter, const std::string& to,
+           const Progress& progress) {
+  watched([&](aspd::QuantizeProgress* state) { aspd::merge(base, adapter, to, state); }, to, progress);
 }
 
 }  // namespace
@@ -90,4 +102,18 @@ void bind_quantize(py::module_& m) {
         py::arg("progress") = py::none(),
         "Calls progress(done), done from 0 to 1. Raises ValueError, ModelError, OSError where to_path cannot "
         "be written. Where it fails, and where a signal or progress raises, what was written is removed.");
+
+  using aspd::AdapterSummary;
+  py::class_<AdapterSummary>(m, "AdapterSummary", "What an adapter file says about itself.")
+      .def_readonly("architecture", &AdapterSummary::architecture)
+      .def_readonly("protocol", &AdapterSummary::protocol, "'': a plain LoRA.")
+      .def_readonly("base_sha256", &AdapterSummary::base_sha256, "Of what it was trained on; '': not said.")
+      .def_readonly("n_matrices", &AdapterSummary::n_matrices)
+      .def_readonly("rank", &AdapterSummary::rank, "The highest.");
+  m.def("summarize_adapter", &aspd::summarize_adapter, py::arg("path"),
+        py::call_guard<py::gil_scoped_release>(), "Raises ModelError.");
+  m.def("merge", &merge, py::arg("base_path"), py::arg("adapter_path"), py::arg("to_path"),
+        py::arg("progress") = py::none(),
+        "Writes a whole model; matrices that the adapter changes become F16. Calls progress and raises as "
+        "quantize().");
 }

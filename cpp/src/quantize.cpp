@@ -17,6 +17,7 @@
 #include "aspd/gguf_check.h"
 #include "gguf.h"
 #include "llama.h"
+#include "weights_file.h"
 
 namespace aspd {
 
@@ -63,41 +64,6 @@ std::optional<ggml_type> quantised_type(const std::string& name) {
   return std::nullopt;
 }
 
-bool ends_with(std::string_view text, std::string_view end) {
-  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
-}
-
-struct FreeGguf {
-  void operator()(gguf_context* gguf) const { gguf_free(gguf); }
-};
-struct FreeTensors {
-  void operator()(ggml_context* tensors) const { ggml_free(tensors); }
-};
-
-// The tensor table of a file, without weights.
-struct Table {
-  std::unique_ptr<gguf_context, FreeGguf> gguf;
-  std::unique_ptr<ggml_context, FreeTensors> tensors;
-
-  explicit Table(const std::string& path) {
-    ggml_context* context = nullptr;
-    gguf.reset(gguf_init_from_file(path.c_str(), {true, &context}));
-    tensors.reset(context);
-    if (gguf == nullptr) throw ModelError(path, "llama.cpp cannot read it");
-  }
-  [[nodiscard]] const ggml_tensor* find(const char* name) const {
-    return ggml_get_tensor(tensors.get(), name);
-  }
-};
-
-void check_whole(const std::string& path, const gguf_context* gguf) {
-  const std::int64_t key = gguf_find_key(gguf, "split.count");
-  if (key >= 0 && gguf_get_kv_type(gguf, key) == GGUF_TYPE_UINT16 && gguf_get_val_u16(gguf, key) > 1) {
-    throw ModelError(path, "the model is split into " + std::to_string(gguf_get_val_u16(gguf, key)) +
-                               " files; merge them first (llama-gguf-split --merge)");
-  }
-}
-
 // llama.cpp tells how far it is only by a line of its log for each tensor, which is also the only place where
 // it can be stopped: what is thrown there comes out of llama_model_quantize as a failure.
 thread_local QuantizeProgress* watched = nullptr;
@@ -136,22 +102,6 @@ class Watch {
   ~Watch() { watched = nullptr; }
   Watch(const Watch&) = delete;
   Watch& operator=(const Watch&) = delete;
-};
-
-// Removes a file unless it is kept.
-class Unfinished {
- public:
-  explicit Unfinished(const std::string& path) : path_(path) {}
-  ~Unfinished() {
-    if (!kept_) std::remove(path_.c_str());
-  }
-  Unfinished(const Unfinished&) = delete;
-  Unfinished& operator=(const Unfinished&) = delete;
-  void keep() { kept_ = true; }
-
- private:
-  std::string path_;
-  bool kept_ = false;
 };
 
 // llama.cpp drops the reason why a write failed: the same write once more tells it. 0: it works.

@@ -10,6 +10,7 @@ import enum
 import typing
 
 __all__: list[str] = [
+    "AdapterSummary",
     "BlockForecast",
     "BlockResult",
     "BranchResult",
@@ -51,6 +52,7 @@ __all__: list[str] = [
     "has_kernel",
     "has_position_gaps",
     "kernels",
+    "merge",
     "missing_gpu",
     "physical_cores",
     "plan_fault",
@@ -58,6 +60,7 @@ __all__: list[str] = [
     "product",
     "quantize",
     "read_bandwidth",
+    "summarize_adapter",
     "summarize_weights",
     "time_attention",
     "time_products",
@@ -796,6 +799,30 @@ class QuantizeOptions:
     @n_threads.setter
     def n_threads(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 
+class AdapterSummary:
+    """
+    What an adapter file says about itself.
+    """
+    @property
+    def architecture(self) -> str: ...
+    @property
+    def base_sha256(self) -> str:
+        """
+        Of what it was trained on; '': not said.
+        """
+    @property
+    def n_matrices(self) -> int: ...
+    @property
+    def protocol(self) -> str:
+        """
+        '': a plain LoRA.
+        """
+    @property
+    def rank(self) -> int:
+        """
+        The highest.
+        """
+
 def build_info() -> str: ...
 def check_gguf(path: str) -> GgufSummary:
     """
@@ -846,6 +873,16 @@ def has_position_gaps() -> bool:
 def kernels() -> str:
     """
     Instruction set of our kernels for narrow steps; empty: this build or processor has none, or they are off.
+    """
+
+def merge(
+    base_path: str,
+    adapter_path: str,
+    to_path: str,
+    progress: collections.abc.Callable[[float], None] | None = None,
+) -> None:
+    """
+    Writes a whole model; matrices that the adapter changes become F16. Calls progress and raises as quantize().
     """
 
 def missing_gpu() -> str:
@@ -901,6 +938,11 @@ def read_bandwidth(
 ) -> float:
     """
     Bytes per second that n_threads read together from memory. Raises ValueError.
+    """
+
+def summarize_adapter(path: str) -> AdapterSummary:
+    """
+    Raises ModelError.
     """
 
 def summarize_weights(path: str) -> WeightSummary:

@@ -42,6 +42,21 @@ def _data(context: typer.Context) -> None:
     data.app(context.args, prog_name="aspd data")
 
 
+@app.command(
+    "train",
+    help="Fine-tune a model on such data, so that it forks by itself, and make a GGUF of it.",
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def _train(context: typer.Context) -> None:
+    from aspd_local.cli import train  # as above
+
+    if context.args[:1] == ["export"]:
+        train.export_app(context.args[1:], prog_name="aspd train export")
+    else:
+        train.app(context.args or ["--help"], prog_name="aspd train")
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         from aspd_local import __version__

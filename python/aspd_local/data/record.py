@@ -54,7 +54,7 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """A finished example. scores: by run, rounded, for people and reports."""
+    """A finished example. scores: by run, rounded, for people and reports. cut: as Example has it."""
 
     prompt: str | None
     messages: tuple[Message, ...]
@@ -65,6 +65,7 @@ class Record:
     scores: tuple[Mapping[str, Any], ...] = ()
     split: Split = "train"
     pipeline: Mapping[str, Any] = field(default_factory=dict)
+    cut: bool = False
 
     @property
     def blocks(self) -> tuple[BlockText, ...]:
@@ -98,6 +99,8 @@ def to_line(record: Record) -> bytes:
     else:
         fields["messages"] = [{"role": turn["role"], "content": turn["content"]} for turn in record.messages]
     fields["answer"] = record.answer
+    if record.cut:
+        fields["cut"] = True
     fields["structure"] = [_segment(segment) for segment in record.structure]
     fields["counts"] = {
         "unit": record.counts.unit,
@@ -130,6 +133,7 @@ def from_line(line: bytes | str) -> Record:
             scores=tuple(fields["scores"]),
             split=fields["split"],
             pipeline=fields["pipeline"],
+            cut=fields.get("cut") is True,
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"no line of `aspd data build`: {error}") from None

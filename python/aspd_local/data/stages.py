@@ -157,6 +157,7 @@ class _State:
             scores=tuple(self.scores),
             split=split_of(self.example, self.config),
             pipeline=self.config.to_dict(),
+            cut=self.example.cut,
         )
 
 
