@@ -16,8 +16,8 @@ VICUNA = ROOT.parent / "shared" / "data" / "vicuna_bench_question.jsonl"
 COMMON = frozenset(
     re.findall(
         r"[a-z]+",
-        "a an and are be can do does for from give how i in is it me my of on one some that the to what which "
-        "who why with you your",
+        "a an and are be can do does for from give how i in is it me my of on one some that the to what "
+        "which who why with you your",
     )
 )
 
