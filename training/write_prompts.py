@@ -234,8 +234,8 @@ def draw(topics: str, forms: str, n: int, rng: random.Random) -> Iterator[str]:
     for topic, form in pairs:
         ranked.append((seen.get(topic, 0), len(ranked), form.format(topic)))
         seen[topic] = seen.get(topic, 0) + 1
-    for _, _, prompt in sorted(ranked)[:n]:
-        yield prompt[0].upper() + prompt[1:]
+    for _, _, text in sorted(ranked)[:n]:
+        yield text[0].upper() + text[1:]
 
 
 def several_questions(n: int, rng: random.Random) -> Iterator[str]:
