@@ -230,7 +230,7 @@ def draw(topics: str, forms: str, n: int, rng: random.Random) -> Iterator[str]:
     pairs = list(product((topic.strip() for topic in topics.split(";")), forms.split("|")))
     rng.shuffle(pairs)
     seen: dict[str, int] = {}
-    ranked = []
+    ranked: list[tuple[int, int, str]] = []
     for topic, form in pairs:
         ranked.append((seen.get(topic, 0), len(ranked), form.format(topic)))
         seen[topic] = seen.get(topic, 0) + 1
