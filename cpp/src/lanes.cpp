@@ -93,7 +93,9 @@ void Engine::Impl::sample(std::vector<Share>& shares) {
     if (lane.ban_position == lane.next) banned.insert(banned.end(), lane.bans.begin(), lane.bans.end());
     Allowed allowed;
     if (lane.parser->restricts()) {
-      allowed = [&](Token token) { return lane.parser->allows(model_->piece(token)); };
+      allowed = [&](Token token) {
+        return !model_->is_eog(token) && lane.parser->allows(token, model_->piece(token));
+      };
     }
     share->sampled = lane.sampler->sample(logits, model_->n_vocab(), banned, allowed);
   };

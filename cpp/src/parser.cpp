@@ -94,7 +94,7 @@ Outcome Parser::accept_control(Token token, std::string_view piece) {
       } else if (is(p.item_close)) {
         if (!in_item_) return malformed("the plan closes a title that it did not open");
         in_item_ = false;
-        items_.push_back(trimmed(item_));
+        items_.push_back(valid_utf8(trimmed(item_)));
         // A plan that is already too long will not get better.
         if (static_cast<int>(items_.size()) > std::min(p.plan.max_items, max_branches_)) return close_plan();
       } else if (in_item_) {
@@ -115,6 +115,19 @@ Outcome Parser::accept_control(Token token, std::string_view piece) {
       return outcome;
   }
   return outcome;
+}
+
+// What keeps the plan sound: titles that are told apart, as many as may be, and nothing between them.
+bool Parser::allows_control(Token token, std::string_view piece) const {
+  const Protocol& p = *protocol_;
+  const auto n = static_cast<int>(items_.size());
+  if (!in_item_) {  // a plan with more branches than the caller wants is taken back, not cut short
+    if (token == p.item_open.id) return n < p.plan.max_items;
+    return token == p.plan_close.id && n >= p.plan.min_items;
+  }
+  if (token == p.item_close.id) return title_fault(valid_utf8(trimmed(item_)), items_, p.plan).empty();
+  if (piece.empty() || piece.find_first_of("\r\n") != kNone) return false;
+  return !is_too_long(trimmed(item_ + std::string(piece)), p.plan);
 }
 
 // --- text markers: bytes are held back as long as they may be the start of a marker ---------------------
@@ -224,12 +237,11 @@ Outcome Parser::check_plan_text() {
   return close_plan();
 }
 
-bool Parser::restricts() const {
-  return protocol_ != nullptr && protocol_->text_markers && state_ == State::kPlan;
-}
+bool Parser::restricts() const { return protocol_ != nullptr && state_ == State::kPlan; }
 
-bool Parser::allows(std::string_view piece) {
+bool Parser::allows(Token token, std::string_view piece) {
   if (!restricts()) return true;
+  if (!protocol_->text_markers) return allows_control(token, piece);
   if (piece.empty()) return false;  // CONTROL, eog: a plan ends with its marker
   const PlanText plan = read_plan(plan_text_ + std::string(piece), *protocol_);
   if (!asked_) return plan.valid;
@@ -276,7 +288,8 @@ Outcome Parser::no_way_on(const std::string& reason) {
   const std::size_t line = newline == std::string::npos ? 0 : newline + 1;
   const auto first = std::upper_bound(plan_ends_.begin(), plan_ends_.end(), line);
   const auto kept = static_cast<std::size_t>(first - plan_ends_.begin());
-  if (!restricts() || !asked_ || retried_ >= kMostRetries || first == plan_ends_.end() || kept == 0)
+  if (!restricts() || !protocol_->text_markers || !asked_ || retried_ >= kMostRetries ||
+      first == plan_ends_.end() || kept == 0)
     return give_up_plan(reason);
   ++retried_;
   Outcome outcome;

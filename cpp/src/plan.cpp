@@ -46,10 +46,6 @@ std::string fold_case(std::string_view text) {
   return folded;
 }
 
-bool is_too_long(std::string_view title, const PlanRules& rules) {
-  return title.size() > static_cast<std::size_t>(rules.max_bytes) || count_words(title) > rules.max_words;
-}
-
 // Words one space apart: white space must not be a way around the other rules.
 bool is_tidy(std::string_view line) {
   for (std::size_t i = 0; i < line.size(); ++i) {
@@ -70,6 +66,10 @@ bool starts_with(std::string_view text, std::string_view start) {
 }
 
 }  // namespace
+
+bool is_too_long(std::string_view title, const PlanRules& rules) {
+  return title.size() > static_cast<std::size_t>(rules.max_bytes) || count_words(title) > rules.max_words;
+}
 
 PlanText read_plan(std::string_view text, const Protocol& protocol) {
   const PlanRules& rules = protocol.plan;
@@ -111,6 +111,14 @@ PlanText read_plan(std::string_view text, const Protocol& protocol) {
   }
 }
 
+std::string title_fault(const std::string& title, const std::vector<std::string>& before,
+                        const PlanRules& rules) {
+  if (trim(title).empty()) return "the plan has an empty title";
+  if (is_too_long(title, rules)) return "a title of the plan is too long";
+  if (contains_title(before, title)) return "the plan repeats the title '" + title + "'";
+  return "";
+}
+
 std::string plan_fault(const std::vector<std::string>& titles, const PlanRules& rules, int max_branches) {
   const int n = static_cast<int>(titles.size());
   if (n < rules.min_items)
@@ -122,9 +130,8 @@ std::string plan_fault(const std::vector<std::string>& titles, const PlanRules& 
            " are allowed";
   std::vector<std::string> seen;
   for (const std::string& title : titles) {
-    if (trim(title).empty()) return "the plan has an empty title";
-    if (is_too_long(title, rules)) return "a title of the plan is too long";
-    if (contains_title(seen, title)) return "the plan repeats the title '" + title + "'";
+    const std::string fault = title_fault(title, seen, rules);
+    if (!fault.empty()) return fault;
     seen.push_back(title);
   }
   return "";

@@ -102,11 +102,16 @@ TEST(text_markers_give_the_same_answer_under_every_join_rule) {
   }
 }
 
-TEST(plan_that_breaks_the_rules_is_taken_back_and_decoded_serially) {
-  for (const char* name : {"one_title", "title_twice", "no_end"}) {
+TEST(forced_plan_that_breaks_the_rules_is_taken_back_and_decoded_serially) {
+  const std::pair<const char*, const char*> plans[] = {
+      {"one_title", "<|title|>a<|/title|><|para|>"},
+      {"title_twice", "<|title|>a<|/title|><|title|>b<|/title|><|title|>a<|/title|><|para|>"},
+      {"no_end", "<|title|>a<|/title|><|eos|>"}};
+  for (const auto& [name, plan] : plans) {
     const auto model = tiny_model(name);
     Engine engine(model, exact());
     Request wanted = story(*model, JoinRule::kSum);
+    wanted.script = {model->tokenize(plan, true)};
     wanted.max_tokens = 60;
     const auto result = answer(engine, std::move(wanted));
     CHECK_EQ(result->text, std::string("S"));

@@ -100,6 +100,46 @@ TEST(control_plan_above_the_caller_s_limit_is_rewound) {
   CHECK(parser.accept(kTitleEnd, "").action == Action::kRewind);
 }
 
+TEST(control_plan_allows_only_what_keeps_it_sound) {
+  Protocol protocol = control();
+  protocol.plan.max_words = 3;
+  protocol.plan.max_items = 3;
+  Parser parser(&protocol, Parser::State::kTrunk, 16);
+  CHECK(parser.allows(kParaEnd, ""));  // outside of a plan
+  const auto allowed = [&](Token token, const char* piece) { return parser.allows(token, piece); };
+  parser.accept(kTitle, "");
+  CHECK(!allowed(kTitleEnd, "") && !allowed(kTitle, "") && !allowed(kPara, ""));  // an empty title
+  CHECK(!allowed(kWord, "a\n") && allowed(kWord, "One two"));
+  parser.accept(kWord, "One two three");
+  CHECK(allowed(kWord, "fold") && !allowed(kWord, " four") && allowed(kTitleEnd, ""));
+  parser.accept(kTitleEnd, "");
+  CHECK(allowed(kTitle, "") && !allowed(kPara, "") && !allowed(kWord, " and"));  // one title is no plan
+  parser.accept(kTitle, "");
+  parser.accept(kWord, "ONE TWO");
+  CHECK(allowed(kTitleEnd, ""));
+  parser.accept(kWord, " Three");
+  CHECK(!allowed(kTitleEnd, "") && !allowed(kWord, " four") && allowed(kWord, "some"));  // said before
+  parser.accept(kWord, "some");
+  parser.accept(kTitleEnd, "");
+  CHECK(allowed(kTitle, "") && allowed(kPara, ""));
+  parser.accept(kTitle, "");
+  parser.accept(kWord, "Last");
+  parser.accept(kTitleEnd, "");
+  CHECK(!allowed(kTitle, "") && allowed(kPara, ""));  // no more may be
+  CHECK(parser.accept(kPara, "").action == Action::kFork);
+}
+
+TEST(control_plan_without_a_way_on_is_given_up) {
+  const Protocol protocol = control();
+  Parser parser(&protocol, Parser::State::kTrunk, 16);
+  parser.ask_for_plan();
+  parser.accept(kTitle, "");
+  const Outcome outcome = parser.no_way_on("nothing is allowed");
+  CHECK(outcome.action == Action::kRewind);
+  CHECK_EQ(outcome.n_rewind, std::size_t{1});
+  CHECK_EQ(outcome.fallback, std::string("nothing is allowed"));
+}
+
 TEST(control_plan_with_text_between_titles_is_rewound) {
   const Protocol protocol = control();
   Parser parser(&protocol, Parser::State::kTrunk, 16);
@@ -181,22 +221,22 @@ TEST(text_plan_allows_only_what_follows_the_rules) {
   feed(parser, {"<plan>", "\n"}, shown);
   CHECK(parser.restricts());
   for (const char* fine : {"Eat", "2024 trends", "</"})
-    CHECK_EQ(parser.allows(fine), std::string(fine) != "</");
+    CHECK_EQ(parser.allows(kWord, fine), std::string(fine) != "</");
   for (const char* bad : {"- a", "* a", "1. a", "2) a", "# a", "", "\n", " a", "a<b", "\xE2\x80\xA2 a"})
-    CHECK(!parser.allows(bad));
-  CHECK(!parser.allows("Eat  well"));
-  CHECK(!parser.allows("Eat\twell"));
-  CHECK(!parser.allows("1 Eat"));
-  CHECK(parser.allows("2 meals"));
+    CHECK(!parser.allows(kWord, bad));
+  CHECK(!parser.allows(kWord, "Eat  well"));
+  CHECK(!parser.allows(kWord, "Eat\twell"));
+  CHECK(!parser.allows(kWord, "1 Eat"));
+  CHECK(parser.allows(kWord, "2 meals"));
   parser.accept(kWord, "Eat\n");
-  CHECK(!parser.allows("eat\n"));
-  CHECK(!parser.allows("</plan>"));
+  CHECK(!parser.allows(kWord, "eat\n"));
+  CHECK(!parser.allows(kWord, "</plan>"));
   parser.accept(kWord, "Sleep\n");
-  CHECK(parser.allows("</plan>"));
-  CHECK(parser.allows("</pl"));
+  CHECK(parser.allows(kWord, "</plan>"));
+  CHECK(parser.allows(kWord, "</pl"));
   for (int i = 0; i < 6; ++i) parser.accept(kWord, "Title " + std::to_string(i) + "\n");
-  CHECK(!parser.allows("Ninth"));
-  CHECK(parser.allows("</plan>\n"));
+  CHECK(!parser.allows(kWord, "Ninth"));
+  CHECK(parser.allows(kWord, "</plan>\n"));
 }
 
 TEST(prose_in_a_plan_turns_it_serial) {
@@ -218,8 +258,8 @@ TEST(a_title_that_cannot_go_on_is_begun_anew) {
   std::string shown;
   const std::string title = "one two three four five six seven eight nine ten";
   feed(parser, {"<plan>", "\n", title, "\n", "one two three", " four five six seven eight nine ten"}, shown);
-  CHECK(!parser.allows(" eleven"));  // the title is full
-  CHECK(!parser.allows("\n"));       // and has been there before
+  CHECK(!parser.allows(kWord, " eleven"));  // the title is full
+  CHECK(!parser.allows(kWord, "\n"));       // and has been there before
   const Outcome again = parser.no_way_on("stuck");
   CHECK(again.action == Action::kRewind);
   CHECK_EQ(again.n_rewind, std::size_t{2});
@@ -264,16 +304,16 @@ TEST(a_full_title_of_a_plan_that_was_asked_for_ends_at_its_last_word) {
   parser.ask_for_plan();
   std::string shown;
   feed(parser, {"<plan>", "\n", "one two three four five six seven eight nine te"}, shown);
-  CHECK(parser.allows("n"));  // the tenth word is not complete
-  CHECK(!parser.allows("n eleven"));
-  CHECK(!parser.allows("n"));  // likelier than this was a new word
-  CHECK(parser.allows("\n"));
+  CHECK(parser.allows(kWord, "n"));  // the tenth word is not complete
+  CHECK(!parser.allows(kWord, "n eleven"));
+  CHECK(!parser.allows(kWord, "n"));  // likelier than this was a new word
+  CHECK(parser.allows(kWord, "\n"));
   parser.accept(kWord, "n");
-  CHECK(parser.allows("ths"));
-  CHECK(!parser.allows(" eleven"));
-  CHECK(!parser.allows("ths"));
+  CHECK(parser.allows(kWord, "ths"));
+  CHECK(!parser.allows(kWord, " eleven"));
+  CHECK(!parser.allows(kWord, "ths"));
   parser.accept(kWord, "\n");
-  CHECK(parser.allows("ths"));
+  CHECK(parser.allows(kWord, "ths"));
   parser.accept(kWord, "ths\n");
   CHECK(parser.accept(kWord, "</plan>").action == Action::kFork);
 }

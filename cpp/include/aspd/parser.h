@@ -46,9 +46,10 @@ class Parser {
   // The plan that begins next is asked for, not the model's own idea: a title that has as many words as it
   // may have ends there, instead of making the plan serial.
   void ask_for_plan() { asked_ = true; }
-  // May this token come next while a text plan is written? Always true outside of one. Asked for one position
-  // with the likeliest candidates first: the first new word that a full title has no room for ends the title.
-  [[nodiscard]] bool allows(std::string_view piece);
+  // May this token come next while a plan is written? Always true outside of one. piece: "" for CONTROL.
+  // Asked for one position with the likeliest candidates first: the first new word that a full title of a
+  // text plan has no room for ends the title.
+  [[nodiscard]] bool allows(Token token, std::string_view piece);
   // True where allows() has something to forbid.
   [[nodiscard]] bool restricts() const;
   // CONTROL ids that must not be sampled now.
@@ -72,6 +73,7 @@ class Parser {
   };
 
   Outcome accept_control(Token token, std::string_view piece);
+  [[nodiscard]] bool allows_control(Token token, std::string_view piece) const;
   Outcome accept_text(Token token, std::string_view piece);
   Outcome accept_plan_text(Token token, std::string_view piece);
   Outcome check_plan_text();
@@ -111,6 +113,13 @@ struct PlanText {
   bool closed = false;              // the closing marker is complete
 };
 [[nodiscard]] PlanText read_plan(std::string_view text, const Protocol& protocol);
+
+// Whether a title is longer than the rules allow.
+[[nodiscard]] bool is_too_long(std::string_view title, const PlanRules& rules);
+
+// Why a title cannot stand behind those before it; empty if it can.
+[[nodiscard]] std::string title_fault(const std::string& title, const std::vector<std::string>& before,
+                                      const PlanRules& rules);
 
 // Why these titles cannot be forked; empty if they can.
 [[nodiscard]] std::string plan_fault(const std::vector<std::string>& titles, const PlanRules& rules,

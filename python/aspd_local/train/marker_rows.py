@@ -81,5 +81,6 @@ class _LogLikelihoods(torch.autograd.Function):
 
 def log_likelihoods_of(logits: Tensor, targets: Tensor) -> Tensor:
     """Natural logarithm of the probability of targets [n] in logits [n, n_vocab]: float32 [n]."""
-    found: Tensor = _LogLikelihoods.apply(logits, targets)  # type: ignore[no-untyped-call]
+    apply: Any = _LogLikelihoods.apply  # typed in some versions of PyTorch, not in others
+    found: Tensor = apply(logits, targets)
     return found
