@@ -126,8 +126,11 @@ bool Parser::allows_control(Token token, std::string_view piece) const {
     return token == p.plan_close.id && n >= p.plan.min_items;
   }
   if (token == p.item_close.id) return title_fault(valid_utf8(trimmed(item_)), items_, p.plan).empty();
-  if (piece.empty() || piece.find_first_of("\r\n") != kNone) return false;
-  return !is_too_long(trimmed(item_ + std::string(piece)), p.plan);
+  if (piece.empty()) return false;
+  const std::string title = item_ + std::string(piece);
+  const std::size_t first = title.find_first_not_of(' ');
+  return first != kNone && is_tidy(std::string_view(title).substr(first)) &&
+         !is_too_long(trimmed(title), p.plan);
 }
 
 // --- text markers: bytes are held back as long as they may be the start of a marker ---------------------

@@ -46,15 +46,6 @@ std::string fold_case(std::string_view text) {
   return folded;
 }
 
-// Words one space apart: white space must not be a way around the other rules.
-bool is_tidy(std::string_view line) {
-  for (std::size_t i = 0; i < line.size(); ++i) {
-    if (static_cast<unsigned char>(line[i]) < 0x20) return false;
-    if (line[i] == ' ' && (i == 0 || line[i - 1] == ' ')) return false;
-  }
-  return true;
-}
-
 bool contains_title(const std::vector<std::string>& titles, std::string_view title) {
   const std::string folded = fold_case(title);
   return std::any_of(titles.begin(), titles.end(),
@@ -66,6 +57,14 @@ bool starts_with(std::string_view text, std::string_view start) {
 }
 
 }  // namespace
+
+bool is_tidy(std::string_view line) {
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    if (static_cast<unsigned char>(line[i]) < 0x20) return false;
+    if (line[i] == ' ' && (i == 0 || line[i - 1] == ' ')) return false;
+  }
+  return true;
+}
 
 bool is_too_long(std::string_view title, const PlanRules& rules) {
   return title.size() > static_cast<std::size_t>(rules.max_bytes) || count_words(title) > rules.max_words;

@@ -109,9 +109,10 @@ TEST(control_plan_allows_only_what_keeps_it_sound) {
   const auto allowed = [&](Token token, const char* piece) { return parser.allows(token, piece); };
   parser.accept(kTitle, "");
   CHECK(!allowed(kTitleEnd, "") && !allowed(kTitle, "") && !allowed(kPara, ""));  // an empty title
-  CHECK(!allowed(kWord, "a\n") && allowed(kWord, "One two"));
+  CHECK(!allowed(kWord, "a\n") && !allowed(kWord, " ") && allowed(kWord, " One two"));
   parser.accept(kWord, "One two three");
   CHECK(allowed(kWord, "fold") && !allowed(kWord, " four") && allowed(kTitleEnd, ""));
+  CHECK(allowed(kWord, " ") && !allowed(kWord, "  "));
   parser.accept(kTitleEnd, "");
   CHECK(allowed(kTitle, "") && !allowed(kPara, "") && !allowed(kWord, " and"));  // one title is no plan
   parser.accept(kTitle, "");

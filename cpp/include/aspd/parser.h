@@ -114,6 +114,9 @@ struct PlanText {
 };
 [[nodiscard]] PlanText read_plan(std::string_view text, const Protocol& protocol);
 
+// Words one space apart and no control characters: white space must not be a way around the other rules.
+[[nodiscard]] bool is_tidy(std::string_view line);
+
 // Whether a title is longer than the rules allow.
 [[nodiscard]] bool is_too_long(std::string_view title, const PlanRules& rules);
 
