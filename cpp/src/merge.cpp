@@ -23,11 +23,6 @@ constexpr const char* kEmbedding = "aspd.marker_rows.embedding";
 constexpr const char* kHead = "aspd.marker_rows.head";
 constexpr std::int32_t kControl = 3;  // of tokenizer.ggml.token_type
 
-struct CloseFile {
-  void operator()(std::FILE* file) const { std::fclose(file); }
-};
-using File = std::unique_ptr<std::FILE, CloseFile>;
-
 File open(const std::string& path, const char* mode) {
   File file(std::fopen(path.c_str(), mode));
   if (file == nullptr) throw std::system_error(errno, std::generic_category(), path);

@@ -106,10 +106,7 @@ class Watch {
 
 // llama.cpp drops the reason why a write failed: the same write once more tells it. 0: it works.
 int write_error(const std::string& path) {
-  struct Close {
-    void operator()(std::FILE* file) const { std::fclose(file); }
-  };
-  const std::unique_ptr<std::FILE, Close> file(std::fopen(path.c_str(), "ab"));
+  const File file(std::fopen(path.c_str(), "ab"));
   if (file == nullptr) return errno;
   const std::vector<char> zeros(std::size_t{1} << 20);
   const bool written = std::fwrite(zeros.data(), 1, zeros.size(), file.get()) == zeros.size();

@@ -24,6 +24,11 @@ struct FreeTensors {
   void operator()(ggml_context* tensors) const { ggml_free(tensors); }
 };
 
+struct CloseFile {
+  void operator()(std::FILE* file) const { std::fclose(file); }
+};
+using File = std::unique_ptr<std::FILE, CloseFile>;
+
 // The tensor table of a file, without weights.
 struct Table {
   std::unique_ptr<gguf_context, FreeGguf> gguf;

@@ -197,10 +197,7 @@ def bind(file: ProtocolFile, model: _core.Model, *, join_rule: JoinRule | None =
     protocol.item_open = marker(file.plan.get("item_open", ""))
     protocol.item_close = marker(file.plan.get("item_close", ""))
     protocol.plan_close = marker(file.plan["close"])
-    rules = _core.PlanRules()
-    for name in ("min_items", "max_items", "max_words", "max_bytes", "forbid_list_marks"):
-        setattr(rules, name, file.plan.get(name, getattr(rules, name)))
-    protocol.plan = rules
+    protocol.plan = plan_rules(file)
     protocol.branch_seed = [part(text) for text in file.branch_seed]
     protocol.branch_close = marker(file.branch_close)
     protocol.join_seed = [part(text) for text in file.join_seed]
@@ -214,6 +211,14 @@ def bind(file: ProtocolFile, model: _core.Model, *, join_rule: JoinRule | None =
     protocol.text_before = file.text_before
     protocol.strip_body = file.strip_body
     return protocol
+
+
+def plan_rules(file: ProtocolFile) -> _core.PlanRules:
+    """The file's rules for plans, as the core takes them; the core's own where it states none."""
+    rules = _core.PlanRules()
+    for name in ("min_items", "max_items", "max_words", "max_bytes", "forbid_list_marks"):
+        setattr(rules, name, file.plan.get(name, getattr(rules, name)))
+    return rules
 
 
 def _model_rule(file: ProtocolFile, model: _core.Model) -> JoinRule | None:

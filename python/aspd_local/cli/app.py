@@ -29,12 +29,15 @@ app.command("profile")(profile)
 app.command("optimize")(optimize)
 app.add_typer(models.app, name="models")
 
+# To an app that is imported when it is asked for.
+_PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
 
 @app.command(
     "data",
     help="Make training data with parallel structure from ordinary answers, and look at it.",
     add_help_option=False,
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    context_settings=_PASSED_ON,
 )
 def _data(context: typer.Context) -> None:
     from aspd_local.cli import data  # its flags are many, and most commands need none of them
@@ -46,7 +49,7 @@ def _data(context: typer.Context) -> None:
     "train",
     help="Fine-tune a model on such data, so that it forks by itself, and make a GGUF of it.",
     add_help_option=False,
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    context_settings=_PASSED_ON,
 )
 def _train(context: typer.Context) -> None:
     from aspd_local.cli import train  # as above

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aspd_local.cli.asking import EXIT_INTERRUPTED
 from aspd_local.cli.data_flags import BuildFlags, GenerateFlags, WorkFlags
 from aspd_local.cli.data_views import report, show
 from aspd_local.cli.flags import spread
-from aspd_local.cli.models import errors_in_one_line
-from aspd_local.cli.working import working
+from aspd_local.cli.working import one_line, working
 
 if TYPE_CHECKING:
     from aspd_local.data.build import Summary
@@ -34,6 +32,7 @@ app = typer.Typer(
 app.command("report")(report)
 app.command("show")(show)
 
+_GO_ON = "the same command goes on from here"
 _ROWS = 256  # of logits in a step: scoring needs those of every token
 _ROOM = 4  # cells for each token that may be scored: branches lie side by side
 
@@ -55,7 +54,7 @@ def build(
     """
     from aspd_local.data import build as verb
 
-    with _one_line(flags.out), ExitStack() as stack:
+    with one_line(flags.out, _GO_ON), ExitStack() as stack:
         config = flags.config()
         judge = _judge(flags, stack)
         scorer = _scorer(flags, config, stack) if flags.score else None
@@ -87,7 +86,7 @@ def generate(
     """
     from aspd_local.data import generate as verb
 
-    with _one_line(flags.out):
+    with one_line(flags.out, _GO_ON):
         how = verb.Settings(
             model=flags.model,
             max_tokens=flags.max_tokens,
@@ -115,20 +114,6 @@ def generate(
 
 
 # --- what they share ------------------------------------------------------------------------------
-
-
-@contextmanager
-def _one_line(out: Path) -> Iterator[None]:
-    """Errors in one line; Ctrl-C says how to go on."""
-    try:
-        with errors_in_one_line():
-            yield
-    except KeyboardInterrupt:
-        typer.echo("aspd: interrupted; the same command goes on from here", err=True)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
-    except OSError as error:
-        typer.echo(f"aspd: {error.filename or out}: {error.strerror or error}", err=True)
-        raise typer.Exit(1) from error
 
 
 @contextmanager

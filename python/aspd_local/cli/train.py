@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -12,20 +11,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aspd_local.cli.asking import EXIT_INTERRUPTED
 from aspd_local.cli.flags import spread
-from aspd_local.cli.models import errors_in_one_line, progress_bar, store
-from aspd_local.cli.working import working
+from aspd_local.cli.models import progress_bar, store
+from aspd_local.cli.working import one_line, working
 from aspd_local.sources import DEFAULT_MODEL, resolve
 
 if TYPE_CHECKING:
     from aspd_local.train.config import TrainConfig
+    from aspd_local.train.examples import Examples
     from aspd_local.train.loop import Told
+    from aspd_local.train.markers import Markers
 
 _HELP = "Fine-tune a model on examples with parallel structure; `aspd train export DIR` makes a GGUF of it."
 app = typer.Typer(name="train", help=_HELP, pretty_exceptions_enable=False)
 export_app = typer.Typer(name="export", pretty_exceptions_enable=False)
 
+_GO_ON = "the same command with --resume goes on"
 _EXTRA = {"torch", "transformers", "peft", "gguf", "numpy", "safetensors", "matplotlib"}
 
 
@@ -149,7 +150,7 @@ def train(
     `aspd train export DIR -o FILE.gguf` makes a model file of what was learnt.
     A run that was stopped goes on with --resume.
     """
-    with _one_line(flags.out), errors_in_one_line():
+    with one_line(flags.out, _GO_ON):
         config = flags.config()
         _need_extra()
         from aspd_local.train.verb import How, Watch, train
@@ -198,7 +199,7 @@ def export(
     From an adapter file and its base nothing of the extra "train" is needed.
     """
     out = flags.out
-    with _one_line(out), errors_in_one_line():
+    with one_line(out, _GO_ON):
         from aspd_local.train.merging import Export, Types, export_adapter, export_model
 
         if out.exists() and not flags.force:
@@ -240,12 +241,7 @@ def _need_extra() -> None:
         raise ValueError(f"training needs {', '.join(missing)}: pip install 'aspd-local[train]'")
 
 
-def _started(examples: object, markers: object, n_steps: int, n_numbers: int) -> None:
-    from aspd_local.train.examples import Examples
-    from aspd_local.train.markers import Markers
-
-    assert isinstance(examples, Examples)
-    assert isinstance(markers, Markers)
+def _started(examples: Examples, markers: Markers, n_steps: int, n_numbers: int) -> None:
     parallel = sum(sample.parallel for sample in examples.train)
     tokens = sum(map(len, examples.train))
     typer.echo(
@@ -276,16 +272,3 @@ def _telling(tell: Callable[[str, int, int], None]) -> Callable[[Told], None]:
             )
 
     return told
-
-
-@contextmanager
-def _one_line(out: Path) -> Iterator[None]:
-    """Ctrl-C says how to go on; a full disk or a folder that cannot be written is one line."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo("aspd: interrupted; the same command with --resume goes on", err=True)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
-    except OSError as error:
-        typer.echo(f"aspd: {error.filename or out}: {error.strerror or error}", err=True)
-        raise typer.Exit(1) from error

@@ -1,11 +1,32 @@
-"""The bar of a long run: on a terminal's stderr it moves; elsewhere a line for each tenth."""
+"""What long runs show: errors in one line, and a bar.
+
+On a terminal's stderr it moves; elsewhere there is a line for each tenth.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
+
+from aspd_local.cli.asking import EXIT_INTERRUPTED
+from aspd_local.cli.models import errors_in_one_line
+
+
+@contextmanager
+def one_line(out: Path, go_on: str) -> Iterator[None]:
+    """Errors in one line, those of the disk of `out` too; Ctrl-C says how to go on."""
+    try:
+        with errors_in_one_line():
+            yield
+    except KeyboardInterrupt:
+        typer.echo(f"aspd: interrupted; {go_on}", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    except OSError as error:
+        typer.echo(f"aspd: {error.filename or out}: {error.strerror or error}", err=True)
+        raise typer.Exit(1) from error
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from aspd_local.errors import DataError
+from aspd_local.sources.digest import sha256_of
 
 RUN = "run.json"
 HISTORY = "history.jsonl"
@@ -53,14 +54,6 @@ class Folder:
         self._write_text(RUN, json.dumps(run, indent=2) + "\n")
         return False
 
-    def read_run(self) -> dict[str, Any]:
-        """What begin() wrote. Raises DataError where this is no folder of a run."""
-        try:
-            found = json.loads((self.path / RUN).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise DataError(str(self.path), "no training run is here") from error
-        return dict(found)
-
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Keeps what --resume needs."""
         part = self.path / (STATE + ".part")
@@ -81,14 +74,6 @@ class Folder:
         part = self.path / (WEIGHTS + ".part")
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, part)
         part.replace(self.path / WEIGHTS)
-
-    def load_weights(self) -> dict[str, torch.Tensor]:
-        """The best weights. Raises DataError where there are none."""
-        from safetensors.torch import load_file
-
-        if not (self.path / WEIGHTS).exists():
-            raise DataError(str(self.path), "this run has learnt nothing yet")
-        return load_file(self.path / WEIGHTS)
 
     def save_history(self, history: list[dict[str, Any]]) -> None:
         """One line for each step and each look at the held-out examples."""
@@ -111,21 +96,9 @@ class Folder:
 
 def digest(path: Path) -> str:
     """sha256 of a file; of a folder, that of its files' names and sizes."""
-    if path.is_dir():
-        listing = sorted(
-            (str(each.relative_to(path)), each.stat().st_size) for each in path.rglob("*") if each.is_file()
-        )
-        return hashlib.sha256(json.dumps(listing).encode()).hexdigest()
-    with path.open("rb") as file:
-        return (
-            hashlib.file_digest(file, "sha256").hexdigest()
-            if hasattr(hashlib, "file_digest")
-            else _sha256(file)
-        )
-
-
-def _sha256(file: Any) -> str:
-    sha = hashlib.sha256()
-    while chunk := file.read(1 << 20):
-        sha.update(chunk)
-    return sha.hexdigest()
+    if not path.is_dir():
+        return sha256_of(path)
+    listing = sorted(
+        (str(each.relative_to(path)), each.stat().st_size) for each in path.rglob("*") if each.is_file()
+    )
+    return hashlib.sha256(json.dumps(listing).encode()).hexdigest()

@@ -12,7 +12,7 @@ import numpy as np
 from aspd_local import _core
 from aspd_local.data.record import Record, from_line
 from aspd_local.errors import DataError
-from aspd_local.protocol import ProtocolFile
+from aspd_local.protocol import ProtocolFile, plan_rules
 from aspd_local.train.config import TrainConfig
 from aspd_local.train.samples import Sample, SampleMaker
 
@@ -60,9 +60,7 @@ def choose(records: list[Record], config: TrainConfig) -> list[Record]:
 
 def valid_plan(record: Record, file: ProtocolFile) -> bool:
     """Whether the engine would fork every block of it."""
-    rules = _core.PlanRules()
-    for name in ("min_items", "max_items", "max_words", "max_bytes", "forbid_list_marks"):
-        setattr(rules, name, file.plan.get(name, getattr(rules, name)))
+    rules = plan_rules(file)
     return not any(
         _core.plan_fault([branch.title for branch in block.branches], rules, rules.max_items)
         for block in record.blocks

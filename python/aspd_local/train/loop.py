@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -216,7 +216,7 @@ class Trainer:
         if not self._examples.valid:
             self._folder.save_weights(self._parameters)
             return
-        losses = self.evaluate(self._examples.valid)
+        losses = evaluate(self._model, self._examples.valid, self._config, self._device)
         entry = {
             "step": progress.step,
             "valid": losses.learnt,
@@ -229,10 +229,6 @@ class Trainer:
             self._folder.save_weights(self._parameters)
         else:
             progress.worse += 1
-
-    def evaluate(self, samples: Sequence[Sample]) -> Losses:
-        """Losses of samples under the weights as they are."""
-        return evaluate(self._model, samples, self._config, self._device)
 
     def _save(self) -> None:
         progress = self._progress
@@ -251,17 +247,8 @@ def evaluate(model: Any, samples: Sequence[Sample], config: TrainConfig, device:
     model.eval()
     losses = Losses()
     with torch.no_grad():
-        for samples_of_row, row in _rows(samples, config):
+        for packed in pack(samples, config.row_tokens, 0):
+            row = row_of(packed, rule=config.rule, branches=config.branches)
             scores: np.ndarray[Any, np.dtype[np.float32]] = log_likelihoods(model, row, device).cpu().numpy()
-            losses.add(row, scores, [sample.n_plain for sample in samples_of_row])
+            losses.add(row, scores, [sample.n_plain for sample in packed])
     return losses
-
-
-def _rows(samples: Sequence[Sample], config: TrainConfig) -> Iterator[tuple[list[Sample], Row]]:
-    for row in pack(samples, config.row_tokens, 0):
-        yield row, row_of(row, rule=config.rule, branches=config.branches)
-
-
-def weights_of(parameters: Mapping[str, torch.nn.Parameter]) -> dict[str, torch.Tensor]:
-    """Copies on the CPU."""
-    return {name: parameter.detach().cpu().clone() for name, parameter in parameters.items()}

@@ -129,10 +129,6 @@ def log_likelihoods(model: Any, row: Row, device: Device) -> Tensor:
     def on_device(array: Any) -> Tensor:
         return torch.from_numpy(array).to(device.name)
 
-    sources, which = row.sources, None
-    unique, inverse = _unique(sources)
-    if len(unique) < len(sources):
-        sources, which = unique, inverse
     mask = torch.zeros(row.mask.shape, dtype=torch.float32)
     mask.masked_fill_(torch.from_numpy(~row.mask), torch.finfo(torch.float32).min)
     number = torch.bfloat16 if device.bf16 else torch.float32
@@ -141,15 +137,7 @@ def log_likelihoods(model: Any, row: Row, device: Device) -> Tensor:
             input_ids=on_device(row.token_ids)[None],
             position_ids=on_device(row.positions)[None],
             attention_mask=mask.to(device.name, number)[None, None],
-            logits_to_keep=on_device(sources),
+            logits_to_keep=on_device(row.sources),
             use_cache=False,
         ).logits[0]
-    if which is not None:
-        logits = logits[on_device(which)]
     return log_likelihoods_of(logits, on_device(row.targets))
-
-
-def _unique(sources: Any) -> tuple[Any, Any]:
-    import numpy as np
-
-    return np.unique(sources, return_inverse=True)
