@@ -28,7 +28,8 @@ from tiny.script import Script, write_scripted
 from tiny.stories import STORY, STORY_END, block
 from tiny.vocabulary import EOS, MARKERS, Vocabulary
 
-TEXT = "Hm" + "".join(STORY.values()) + STORY_END
+BODIES = {title: f":{body}" for title, body in STORY.items()}  # behind the titles that open the branches
+TEXT = "Hm" + "".join(title + body for title, body in BODIES.items()) + STORY_END
 EXACT: dict[str, Any] = {
     "n_ctx": 512,
     "n_threads": 1,
@@ -64,7 +65,7 @@ def test_chat_answers_in_branches_with_their_titles_and_spans(model: Model) -> N
     assert answer.text == TEXT
     assert (answer.protocol, answer.fallback, answer.finish_reason) == ("aspd", None, "stop")
     branches = answer.blocks[0].branches
-    assert {branch.title: branch.text for branch in branches} == STORY
+    assert {branch.title: branch.text for branch in branches} == BODIES
     for branch in branches:
         assert answer.text[slice(*branch.span)] == branch.text
         assert branch.n_tokens == len(model.tokenize(branch.text))
@@ -280,6 +281,7 @@ def test_nothing_to_save_is_a_value_error(model: Model, tmp_path: Path) -> None:
         {"parallel": "unheard-of"},
         {"grammar": "no rule ::="},
         {"max_branches": 0},
+        {"join_rule": "shortest"},
     ],
     ids=str,
 )
@@ -296,6 +298,14 @@ def test_prompt_longer_than_the_context_says_so(model: Model) -> None:
         model.chat("x y " * 600)
     assert caught.value.needed > caught.value.available == model.n_ctx
     assert model.chat("Hello", temperature=0).text == TEXT
+
+
+def test_another_join_rule_for_one_answer(model: Model) -> None:
+    own = model.chat("Hello", temperature=0)
+    again = model.chat("Hello", temperature=0, join_rule="linear")
+    assert again.text == own.text == TEXT  # this model looks one token back
+    assert again.timings.seed_tokens > own.timings.seed_tokens  # the branches are read once more
+    assert model.chat("Hello", temperature=0, join_rule="drop").protocol == "aspd"
 
 
 def test_markers_that_are_not_control_tokens_are_refused(tiny_typable_markers: TinyModel) -> None:

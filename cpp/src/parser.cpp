@@ -12,10 +12,8 @@ constexpr std::size_t kNone = std::string_view::npos;
 constexpr std::size_t kLongestMarker = 64;  // bytes of shown text that are looked at again
 constexpr int kMostRetries = 4;             // titles of one plan that are begun anew
 
-std::string trimmed(std::string_view text) {
-  const std::size_t first = text.find_first_not_of(" \t\r\n");
-  if (first == kNone) return "";
-  return std::string(text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1));
+std::string_view without_spaces_behind(std::string_view text) {
+  return text.substr(0, text.find_last_not_of(" \t\r\n") + 1);  // npos + 1 is 0
 }
 
 // Length of the longest end of `text` that begins `marker` without completing it.
@@ -94,14 +92,14 @@ Outcome Parser::accept_control(Token token, std::string_view piece) {
       } else if (is(p.item_close)) {
         if (!in_item_) return malformed("the plan closes a title that it did not open");
         in_item_ = false;
-        items_.push_back(valid_utf8(trimmed(item_)));
+        items_.push_back(valid_utf8(without_spaces_behind(item_)));  // an indented list keeps its indents
         // A plan that is already too long will not get better.
         if (static_cast<int>(items_.size()) > std::min(p.plan.max_items, max_branches_)) return close_plan();
       } else if (in_item_) {
         item_ += piece;
         if (item_.size() > static_cast<std::size_t>(p.plan.max_bytes))
           return malformed("a title of the plan is too long");
-      } else if (!trimmed(piece).empty() || piece.empty()) {
+      } else if (!without_spaces_behind(piece).empty() || piece.empty()) {
         return malformed("the plan has text between its titles");
       }
       return outcome;
@@ -125,12 +123,12 @@ bool Parser::allows_control(Token token, std::string_view piece) const {
     if (token == p.item_open.id) return n < p.plan.max_items;
     return token == p.plan_close.id && n >= p.plan.min_items;
   }
-  if (token == p.item_close.id) return title_fault(valid_utf8(trimmed(item_)), items_, p.plan).empty();
+  if (token == p.item_close.id) return title_fault(valid_utf8(item_), items_, p.plan).empty();
   if (piece.empty()) return false;
   const std::string title = item_ + std::string(piece);
   const std::size_t first = title.find_first_not_of(' ');
   return first != kNone && is_tidy(std::string_view(title).substr(first)) &&
-         !is_too_long(trimmed(title), p.plan);
+         !is_too_long(without_spaces_behind(title), p.plan);
 }
 
 // --- text markers: bytes are held back as long as they may be the start of a marker ---------------------

@@ -46,10 +46,39 @@ std::string fold_case(std::string_view text) {
   return folded;
 }
 
+// Length of the list mark that a text begins with, white space behind it included; 0 without one.
+std::size_t list_mark(std::string_view text) {
+  std::size_t n = 0;
+  if (text.substr(0, 3) == "\xE2\x80\xA2") {  // U+2022
+    n = 3;
+  } else if (text.substr(0, 1) == "#") {
+    n = std::min(text.find_first_not_of('#'), text.size());
+  } else if (!text.empty() && std::string_view("-*+>").find(text.front()) != std::string_view::npos) {
+    n = 1;
+  } else {
+    while (n < text.size() && std::isdigit(static_cast<unsigned char>(text[n])) != 0) ++n;
+    if (n == 0 || n == text.size() || std::string_view(".):").find(text[n]) == std::string_view::npos)
+      return 0;
+    ++n;
+  }
+  if (n < text.size() && !is_space(text[n])) return 0;
+  return text.size() - trim(text.substr(n)).size();
+}
+
+// What a title says, without what only sets it off: list marks, emphasis, a colon, letter case.
+std::string said_by(std::string_view title) {
+  title = trim(title);
+  for (std::size_t n = 0; (n = list_mark(title)) > 0;) title.remove_prefix(n);
+  constexpr std::string_view kSetOff = "*_|:. \t";
+  const std::size_t first = title.find_first_not_of(kSetOff);
+  if (first == std::string_view::npos) return "";
+  return fold_case(title.substr(first, title.find_last_not_of(kSetOff) - first + 1));
+}
+
 bool contains_title(const std::vector<std::string>& titles, std::string_view title) {
-  const std::string folded = fold_case(title);
+  const std::string said = said_by(title);
   return std::any_of(titles.begin(), titles.end(),
-                     [&](const std::string& other) { return fold_case(other) == folded; });
+                     [&](const std::string& other) { return said_by(other) == said; });
 }
 
 bool starts_with(std::string_view text, std::string_view start) {
@@ -100,7 +129,7 @@ PlanText read_plan(std::string_view text, const Protocol& protocol) {
       return plan;
     }
     const std::string_view title = trim(line);
-    if (title.empty() || !fits(line) || contains_title(plan.titles, title)) {
+    if (said_by(title).empty() || !fits(line) || contains_title(plan.titles, title)) {
       plan.valid = false;
       return plan;
     }
@@ -112,8 +141,9 @@ PlanText read_plan(std::string_view text, const Protocol& protocol) {
 
 std::string title_fault(const std::string& title, const std::vector<std::string>& before,
                         const PlanRules& rules) {
-  if (trim(title).empty()) return "the plan has an empty title";
+  if (said_by(title).empty()) return "the plan has an empty title";
   if (is_too_long(title, rules)) return "a title of the plan is too long";
+  if (!is_tidy(trim(title))) return "a title of the plan is not one line of words one space apart";
   if (contains_title(before, title)) return "the plan repeats the title '" + title + "'";
   return "";
 }

@@ -63,7 +63,7 @@ TEST(control_plan_forks_with_its_titles) {
   const Outcome outcome = plan_of(parser, {" One ", "Two"});
   CHECK(outcome.action == Action::kFork);
   CHECK_EQ(outcome.titles.size(), std::size_t{2});
-  CHECK_EQ(outcome.titles[0], std::string("One"));
+  CHECK_EQ(outcome.titles[0], std::string(" One"));
   CHECK_EQ(outcome.n_markup, std::size_t{7});
 }
 
@@ -128,6 +128,38 @@ TEST(control_plan_allows_only_what_keeps_it_sound) {
   parser.accept(kTitleEnd, "");
   CHECK(!allowed(kTitle, "") && allowed(kPara, ""));  // no more may be
   CHECK(parser.accept(kPara, "").action == Action::kFork);
+}
+
+TEST(control_titles_are_told_apart_by_what_they_say) {
+  const Protocol protocol = control();
+  const auto fault = [&](const char* first, const char* second) {
+    return title_fault(second, {first}, protocol.plan);
+  };
+  for (const char* same : {"2. **Soil**:", "2) soil", "- Soil", "* __Soil__", "## 2. Soil:", "\xE2\x80\xA2 Soil.",
+                           "> - Soil", "| Soil", "12: Soil", "Soil "})
+    CHECK(!fault("1. **Soil**:", same).empty());
+  for (const char* other : {"2. **Soils**:", "Soil 2", "2 Soil", "-Soil", "C. Soil"})
+    CHECK_EQ(fault("1. **Soil**:", other), std::string());
+  for (const char* empty : {"1.", "2) ", "-", "**", "###", "3. **", "...", "| |"})
+    CHECK_EQ(fault("Soil", empty), std::string("the plan has an empty title"));
+  CHECK_EQ(fault("Soil", "12"), std::string());
+  CHECK(!fault("Soil", "1.  Seeds").empty());  // two spaces
+
+  Parser parser(&protocol, Parser::State::kTrunk, 16);
+  parser.accept(kTitle, "");
+  parser.accept(kWord, "  1.");
+  CHECK(!parser.allows(kTitleEnd, ""));  // a number is no title
+  parser.accept(kWord, " **Soil**:");
+  parser.accept(kTitleEnd, "");
+  parser.accept(kTitle, "");
+  parser.accept(kWord, "2. **Soil");
+  CHECK(!parser.allows(kTitleEnd, "") && parser.allows(kWord, "s"));
+  parser.accept(kWord, "s**");
+  parser.accept(kTitleEnd, "");
+  const Outcome fork = parser.accept(kPara, "");
+  CHECK(fork.action == Action::kFork);
+  CHECK_EQ(fork.titles.at(0), std::string("  1. **Soil**:"));  // as it was written
+  CHECK_EQ(fork.titles.at(1), std::string("2. **Soils**"));
 }
 
 TEST(control_plan_without_a_way_on_is_given_up) {

@@ -369,7 +369,7 @@ class Model:
         if file is not None and file.system:
             examples = [(example.user, example.assistant) for example in file.examples]
             turns = chat.with_protocol(turns, file.system, examples, self._template)
-        bound = None if file is None else protocol.bind(file, self._model)
+        bound = None if file is None else protocol.bind(file, self._model, join_rule=options.join_rule)
         segments = chat.prompt_segments(
             self._model, self._template, turns, lambda text: self._history.recall(name, text)
         )
@@ -379,7 +379,7 @@ class Model:
         if not isinstance(prompt, str):
             raise ValueError("the prompt must be a string")
         file = self._choose(options, for_chat=False)
-        bound = None if file is None else protocol.bind(file, self._model)
+        bound = None if file is None else protocol.bind(file, self._model, join_rule=options.join_rule)
         bos = [self._model.bos] if self._model.add_bos and self._model.bos >= 0 else []
         eos = [self._model.eos] if self._model.add_eos and self._model.eos >= 0 else []
         return self._request(

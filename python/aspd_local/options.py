@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from aspd_local import _core
+from aspd_local.layout import JOIN_RULES, JoinRule
 
 Plan = Literal["auto", "always"]
 
@@ -29,6 +30,8 @@ class Options:
         stop: strings that end the answer, in reading order; they are not part of its text.
         grammar: GBNF with a rule "root"; the answer is then written serially.
         max_branches: a plan with more is decoded serially.
+        join_rule: instead of the protocol's own: how positions go on after a join (DESIGN, section 4). For
+            comparisons: a model was made for one of them.
     """
 
     parallel: str = "auto"
@@ -46,10 +49,13 @@ class Options:
     stop: str | Sequence[str] = ()
     grammar: str | None = None
     max_branches: int = 16
+    join_rule: JoinRule | None = None
 
     def __post_init__(self) -> None:
         if self.plan not in ("auto", "always"):
             raise ValueError(f"plan must be 'auto' or 'always', not {self.plan!r}")
+        if self.join_rule is not None and self.join_rule not in JOIN_RULES:
+            raise ValueError(f"join_rule must be one of {', '.join(JOIN_RULES)}, not {self.join_rule!r}")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise ValueError(f"max_tokens must be at least 1, not {self.max_tokens}")
         if self.max_tokens is not None and self.max_tokens > 2**31 - 1:

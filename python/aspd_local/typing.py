@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
 
+from aspd_local.layout import JoinRule
+
 
 class AnswerOptions(TypedDict, total=False):
     """Keyword arguments of every way to ask; see aspd_local.options.Options."""
@@ -26,6 +28,7 @@ class AnswerOptions(TypedDict, total=False):
     stop: str | Sequence[str]
     grammar: str | None
     max_branches: int
+    join_rule: JoinRule | None
 
 
 class EngineSettings(TypedDict, total=False):

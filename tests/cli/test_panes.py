@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from aspd_local.cli.panes import ASCII, Grid, Panes, arrange
+from aspd_local.cli.panes import ASCII, Grid, Panes, arrange, name
 from aspd_local.events import End, Fork, Join, Text
 
 
@@ -143,6 +143,31 @@ def test_the_parts_of_a_branch_are_its_text(text: str) -> None:
     lead, heading, body = panes.panes[0].split()
     assert lead + heading + body == text
     assert heading == ("**A**\n" if text.lstrip().startswith("**A**\n") else "")
+
+
+@pytest.mark.parametrize(
+    ("title", "shown"),
+    [
+        ("  1. **Soil**:", "Soil"),
+        ("- Soil -", "Soil"),
+        ("## 2. Soil", "Soil"),
+        ("| Soil", "Soil"),
+        ("C#", "C#"),
+        ("-", "-"),
+    ],
+)
+def test_the_title_of_a_pane_has_no_marks(title: str, shown: str) -> None:
+    assert name(title) == shown
+
+
+def test_a_title_that_opens_its_branch_is_not_said_twice() -> None:
+    panes = Panes(Fork(1, ("1. **Soil**:", "2. **Seeds**:")))
+    panes.feed(Text("1.1", 0, "1. **Soil**: Dig"))
+    assert panes.panes[0].split() == ("", "1. **Soil**:", " Dig")
+    top, said = drawn(panes, 80, 5)[:2]
+    assert "1 Soil ─" in top
+    assert "2 Seeds ─" in top
+    assert said.startswith("│ Dig ")
 
 
 def test_other_events_change_nothing() -> None:

@@ -14,7 +14,8 @@ from tiny.script import Script, write_scripted
 from tiny.stories import STORY, STORY_END, block
 from tiny.vocabulary import EOS
 
-TEXT = "Hm" + "".join(STORY.values()) + STORY_END
+BODIES = {title: f":{body}" for title, body in STORY.items()}  # behind the titles that open the branches
+TEXT = "Hm" + "".join(title + body for title, body in BODIES.items()) + STORY_END
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def test_json_tells_the_branches(runner: CliRunner, tiny: TinyModel) -> None:
     result = aspd(runner, "run", tiny.path, "--temperature", "0", "--json", "Hello")
     printed = json.loads(result.stdout)
     branches = printed["blocks"][0]["branches"]
-    assert {branch["title"]: TEXT[slice(*branch["span"])] for branch in branches} == STORY
+    assert {branch["title"]: TEXT[slice(*branch["span"])] for branch in branches} == BODIES
     assert (printed["protocol"], printed["fallback"], printed["finish_reason"]) == ("aspd", None, "stop")
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from aspd_local.data.titles import lead_in, titles
+from aspd_local.data.titles import lead_in, openings, titles
 
 
 @pytest.mark.parametrize(
@@ -59,3 +61,35 @@ def test_as_many_words_as_make_them_differ() -> None:
 def test_equal_titles_are_none() -> None:
     assert titles(["- Tip: do this", "- Tip: do this"]) is None
     assert titles(["- **Soil** a", "- **soil** b"]) == ("Soil a", "soil b")
+
+
+@pytest.mark.parametrize(
+    ("parts", "found"),
+    [
+        (["1. **Soil**: dig\n", "2. **Seeds**: sow"], ("1. **Soil**:", "2. **Seeds**:")),
+        (["- **Soil.** Dig it.", "- **Seeds.** Sow"], ("- **Soil.**", "- **Seeds.**")),
+        (["### 1. Soil\n\nDig", "### 2. Seeds\n\nSow"], ("### 1. Soil", "### 2. Seeds")),
+        (["- Soil - dig it", "- Seeds: sow"], ("- Soil -", "- Seeds:")),
+        (["| Red | a |", "| Blue | b |"], ("| Red", "| Blue")),
+        (["1. Dig the soil with care, then wait", "2. Sow"], ("1. Dig the soil with care,", "2. Sow")),
+        (["Q1: What is soil made of, mostly?", "Q2: Why?"], ("Q1: What is soil made of,", "Q2: Why?")),
+        (["**Option A:** dig", "**Option B:** sow"], ("**Option A:** dig", "**Option B:** sow")),
+        (["  - Soil: dig", "  - Seeds: sow"], ("  - Soil:", "  - Seeds:")),
+        (["Day 1\nDig all the day", "Day 2\nSow"], ("Day 1", "Day 2")),
+    ],
+)
+def test_openings_are_the_words_that_say_the_title(parts: list[str], found: tuple[str, ...]) -> None:
+    assert openings(parts) == found
+
+
+def test_no_opening_behind_a_blank_line_or_without_titles() -> None:
+    assert openings(["\n- Soil: dig", "\n- Seeds: sow"]) is None
+    assert openings(["\tSoil: dig", "\tSeeds: sow"]) is None
+    assert openings(["- Tip: dig", "- Tip: dig"]) is None
+    assert openings([]) is None
+
+
+@given(st.lists(st.text(max_size=60), max_size=5))
+def test_an_opening_begins_its_part(parts: list[str]) -> None:
+    for part, opening in zip(parts, openings(parts) or parts, strict=True):
+        assert part.startswith(opening)

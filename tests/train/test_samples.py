@@ -5,10 +5,10 @@ from __future__ import annotations
 from training_records import FILE, PLAIN, STORY, block, record
 
 from aspd_local import _core, protocol
-from aspd_local.data.example import TrunkText
+from aspd_local.data.example import BlockText, TrunkText
 from aspd_local.layout import structure
 from aspd_local.train import Kind, Markers, SampleMaker
-from aspd_local.train.samples import merged
+from aspd_local.train.samples import merged, planned
 from driver import open_engine, run
 from tiny.files import TinyModel
 
@@ -63,6 +63,24 @@ def test_parts_of_a_sample_are_counted_apart(maker: SampleMaker) -> None:
     kinds = maker.make(STORY).kinds
     assert all(kinds.count(kind) > 0 for kind in Kind)
     assert kinds.count(Kind.MARKER) == 3 * 2 + 1 + 3 + 1  # titles, the fork, the branches' ends, the end
+
+
+def test_a_title_opens_its_branch_and_is_written_once(tiny_llama: TinyModel, maker: SampleMaker) -> None:
+    sample = maker.make(STORY)
+    model = _core.Model.load(str(tiny_llama.path), _core.ModelOptions())
+    pieces = [
+        model.piece(token)
+        for token, kind in zip(sample.layout.token_ids, sample.kinds, strict=True)
+        if kind in (Kind.TRUNK, Kind.SEED, Kind.BODY, Kind.TAIL)
+    ]
+    assert b"".join(pieces).decode() == STORY.answer
+    (_, written, _) = STORY.structure
+    assert isinstance(written, BlockText)
+    assert planned(written) == ("- the kitchen is warm", "- the cellar is dark and", "- dust")
+
+
+def test_block_whose_parts_begin_with_blank_lines_has_no_plan() -> None:
+    assert planned(block(A="\n- a thing\n", B="\n- b thing\n")) == ()
 
 
 def test_serial_layout_is_the_plain_text(maker: SampleMaker) -> None:

@@ -11,6 +11,7 @@ from rich.cells import cell_len, set_cell_size
 from rich.text import Text as Line
 
 from aspd_local.cli.wrap import Wrapper, fit, harmless
+from aspd_local.data.titles import body_of, clean
 from aspd_local.events import End, Event, Fork, Text, branch_name
 
 _COLOURS = ("cyan", "green", "magenta", "yellow", "blue", "red")
@@ -33,8 +34,13 @@ ASCII = Borders(corners="++++", across="-", down="|", over="*")
 
 
 def heading(title: str) -> str:
-    """How a branch's text begins where the protocol shows the title."""
+    """How a branch's text begins where the protocol shows the title as a heading."""
     return f"**{title}**\n"
+
+
+def name(title: str) -> str:
+    """A title without the marks of its list and its emphasis: panes have numbers of their own."""
+    return clean(body_of(title)).strip(":-–—| ") or title  # noqa: RUF001
 
 
 class Pane:
@@ -52,18 +58,20 @@ class Pane:
         self._n_wrapped = 0
 
     def split(self) -> tuple[str, str, str]:
-        """White space before the title, the title's line, what the branch says; together the text."""
+        """White space before the title, the title as shown, what the branch says; together the text."""
         body = self.text.lstrip()
         lead = self.text[: len(self.text) - len(body)]
-        line = heading(self.title)
-        return (lead, line, body[len(line) :]) if body.startswith(line) else (lead, "", body)
+        for line in (heading(self.title), self.title):
+            if body.startswith(line):
+                return lead, line, body[len(line) :]
+        return lead, "", body
 
     def n_words(self) -> int:
         return len(self.split()[2].split())
 
     def lines(self, width: int) -> list[str]:
         """What the branch says, in lines of at most `width` cells. Only what is new is wrapped."""
-        said = self.split()[2]
+        said = self.split()[2].lstrip(" ")
         if self._wrapper is None or self._wrapper.width != width or self._n_wrapped > len(said):
             self._wrapper, self._wrapped, self._n_wrapped = Wrapper(width), "", 0
         self._wrapped += self._wrapper.feed(harmless(said[self._n_wrapped :]))
@@ -143,7 +151,7 @@ def _draw_row(panes: list[Pane], width: int, most_lines: int, borders: Borders) 
 def _draw_box(pane: Pane, said: list[str], width: int, borders: Borders) -> list[Line]:
     edge = f"dim {pane.colour}" if pane.over else pane.colour
     top = Line(f"{borders.corners[0]}{borders.across} ", style=edge)
-    title = fit(f"{pane.number} {harmless(pane.title)}", width - 5).rstrip()
+    title = fit(f"{pane.number} {harmless(name(pane.title))}", width - 5).rstrip()
     top.append(title, style=f"bold {pane.colour}")
     top.append(" " + borders.across * (width - 5 - cell_len(title)) + borders.corners[1])
     n_words = pane.n_words()
@@ -162,7 +170,7 @@ def _draw_box(pane: Pane, said: list[str], width: int, borders: Borders) -> list
 
 def _draw_line(pane: Pane, width: int, borders: Borders) -> Line:
     mark = borders.over if pane.over else " "
-    title = f"{pane.number} {harmless(pane.title)}:"
+    title = f"{pane.number} {harmless(name(pane.title))}:"
     line = Line(f"{mark} {fit(title, min(cell_len(title), width // 2))}", style=pane.colour)
     rest = width - line.cell_len - 1
     tail = " ".join(harmless(pane.split()[2]).split())[-rest:]

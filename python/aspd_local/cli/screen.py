@@ -184,7 +184,9 @@ class LiveScreen:
                 lead = lead.removeprefix("\n")
                 self._broke_line = False
             self._say(lead)
-            if heading:
+            if not heading.endswith("\n"):
+                body = heading + body
+            else:
                 self._write(self._wrapper.flush())
                 self._end_line()
                 title = Line(harmless(pane.title), style=f"bold {pane.colour}")

@@ -14,7 +14,7 @@ from aspd_local.data.record import Record, from_line
 from aspd_local.errors import DataError
 from aspd_local.protocol import ProtocolFile, plan_rules
 from aspd_local.train.config import TrainConfig
-from aspd_local.train.samples import Sample, SampleMaker
+from aspd_local.train.samples import Sample, SampleMaker, planned
 
 Progress = Callable[[str, int, int], None]
 
@@ -46,9 +46,18 @@ def read_records(path: Path) -> list[Record]:
     return records
 
 
+def is_unclear(record: Record) -> bool:
+    """Whether it is serial for reasons that nobody sees before the answer is written: parts that were
+    refused for their form (too short, too few, cut off) or by the likelihood test. It would teach that such
+    a question is no list.
+    """
+    stages = {decision.stage for decision in record.decisions if decision.outcome == "rejected"}
+    return not record.blocks and bool(stages) and "lexical" not in stages
+
+
 def choose(records: list[Record], config: TrainConfig) -> list[Record]:
     """The records of the training split, serial ones drawn until `parallel_share` have a block."""
-    train = [record for record in records if record.split == "train"]
+    train = [record for record in records if record.split == "train" and not is_unclear(record)]
     parallel = [record for record in train if record.blocks]
     serial = [record for record in train if not record.blocks]
     if config.parallel_share > 0 and parallel:
@@ -61,10 +70,7 @@ def choose(records: list[Record], config: TrainConfig) -> list[Record]:
 def valid_plan(record: Record, file: ProtocolFile) -> bool:
     """Whether the engine would fork every block of it."""
     rules = plan_rules(file)
-    return not any(
-        _core.plan_fault([branch.title for branch in block.branches], rules, rules.max_items)
-        for block in record.blocks
-    )
+    return not any(_core.plan_fault(list(planned(block)), rules, rules.max_items) for block in record.blocks)
 
 
 def load_examples(
@@ -81,6 +87,8 @@ def load_examples(
     chosen = [(record, True) for record in choose(records, config)]
     chosen += [(valid[i], False) for i in sorted(order)]
     found = Examples()
+    if unclear := sum(record.split == "train" and is_unclear(record) for record in records):
+        found.left_out["serial only for the form of its parts"] = unclear
     for done, (record, is_train) in enumerate(chosen, 1):
         if not record.answer.strip():
             found.left_out["an empty answer"] += 1

@@ -11,6 +11,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from aspd_local.data.example import BlockText, Segment, TrunkText
+from aspd_local.data.titles import openings
 from aspd_local.layout import Block, Layout, Trunk, lay_out, predecessors
 from aspd_local.layout import Segment as Ids
 from aspd_local.protocol import ProtocolFile
@@ -113,13 +114,14 @@ class SampleMaker:
                 trunk += ids
                 kinds += [kind] * len(ids)
                 continue
-            plan, plan_kinds = self._plan(segment)
+            titles = planned(segment)
+            plan, plan_kinds = self._plan(titles)
             segments.append(Trunk([*trunk, *plan]))
             kinds += plan_kinds
             branches = []
-            for number, branch in enumerate(segment.branches, 1):
-                seed = self.seed(self._file.branch_seed, branch.title, number)
-                body = self._vocabulary.tokenize(branch.text)
+            for number, (title, branch) in enumerate(zip(titles, segment.branches, strict=True), 1):
+                seed = self.seed(self._file.branch_seed, title, number)
+                body = self._vocabulary.tokenize(branch.text[len(title) :])
                 branches.append([*seed, *body, self._id(self._file.branch_close)])
                 kinds += [Kind.SEED] * len(seed) + [Kind.BODY] * len(body) + [Kind.MARKER]
             segments.append(Block(branches))
@@ -130,14 +132,14 @@ class SampleMaker:
         segments.append(Trunk([*trunk, self._ends]))
         return segments, kinds
 
-    def _plan(self, block: BlockText) -> tuple[list[int], list[Kind]]:
+    def _plan(self, titles: Sequence[str]) -> tuple[list[int], list[Kind]]:
         plan = self._file.plan
         ids: list[int] = []
         kinds: list[Kind] = []
-        for branch in block.branches:
-            title = self._vocabulary.tokenize(branch.title)
-            ids += [self._id(plan["item_open"]), *title, self._id(plan["item_close"])]
-            kinds += [Kind.MARKER, *[Kind.TITLE] * len(title), Kind.MARKER]
+        for title in titles:
+            title_ids = self._vocabulary.tokenize(title)
+            ids += [self._id(plan["item_open"]), *title_ids, self._id(plan["item_close"])]
+            kinds += [Kind.MARKER, *[Kind.TITLE] * len(title_ids), Kind.MARKER]
         return [*ids, self._id(plan["close"])], [*kinds, Kind.MARKER]
 
     def _id(self, marker: str) -> int:
@@ -159,6 +161,15 @@ class SampleMaker:
             text = ""
             ids.append(self._id(part))
         return ids + self._vocabulary.tokenize(text)
+
+
+def planned(block: BlockText) -> tuple[str, ...]:
+    """What the plan of a block says, [n_branches]: the words that its branches begin with, as they stand.
+
+    So a title is written once: in the plan, from where it opens its branch's text. Empty where a part begins
+    with a blank line.
+    """
+    return openings([branch.text for branch in block.branches]) or ()
 
 
 def merged(structure: Sequence[Segment]) -> list[Segment]:
