@@ -265,7 +265,7 @@ def _add_vocabulary(writer: GGUFWriter, source: Path, n_vocab: int) -> None:
 def main() -> None:
     """Writes the file that was asked for."""
     from aspd_local import sources
-    from aspd_local.sources.packaged import DEFAULT_MODEL
+    from aspd_local.sources.packaged import DEFAULT_BASE
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -275,7 +275,7 @@ def main() -> None:
     parser.add_argument("--type", choices=TYPES, default="q4_0", help="of the matrices")
     parser.add_argument("--head", choices=TYPES, default="", help="of the head; default: as the others")
     parser.add_argument(
-        "--vocabulary", default=DEFAULT_MODEL, metavar="MODEL", help=f"default: {DEFAULT_MODEL}"
+        "--vocabulary", default=DEFAULT_BASE, metavar="MODEL", help=f"default: {DEFAULT_BASE}"
     )
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

@@ -269,7 +269,8 @@ def test_plans_of_a_model_that_writes_at_random_are_sound(tiny_llama: TinyModel)
         wanted.sampling = sampling
         result = answer(engine, wanted)
         cut = result.finish_reason == _core.FinishReason.LENGTH and "ended inside" in result.fallback
-        assert cut or not result.fallback or "cells" in result.fallback or "branches" in result.fallback
+        known = ("cells", "branches", "repeats the title")
+        assert cut or not result.fallback or any(reason in result.fallback for reason in known)
         for block in result.blocks:
             titles = [branch.title.casefold() for branch in block.branches]
             assert len(set(titles)) == len(titles) >= 2

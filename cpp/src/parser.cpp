@@ -60,6 +60,7 @@ Outcome Parser::accept(Token token, std::string_view piece) {
     first_after_join_ = false;
     enter(state_);
   }
+  title_full_ = title_said_ = false;
   if (!protocol_->text_markers) return accept_control(token, piece);
   return state_ == State::kPlan ? accept_plan_text(token, piece) : accept_text(token, piece);
 }
@@ -77,6 +78,7 @@ Outcome Parser::accept_control(Token token, std::string_view piece) {
         items_.clear();
         item_.clear();
         in_item_ = is(p.item_open);
+        item_begins_ = 0;
         enter(State::kPlan);
       } else {
         outcome.text = std::string(piece);
@@ -88,6 +90,7 @@ Outcome Parser::accept_control(Token token, std::string_view piece) {
       if (is(p.item_open)) {
         if (in_item_) return malformed("a title of the plan is not closed");
         in_item_ = true;
+        item_begins_ = plan_.size() - 1;
         item_.clear();
       } else if (is(p.item_close)) {
         if (!in_item_) return malformed("the plan closes a title that it did not open");
@@ -115,20 +118,26 @@ Outcome Parser::accept_control(Token token, std::string_view piece) {
   return outcome;
 }
 
-// What keeps the plan sound: titles that are told apart, as many as may be, and nothing between them.
-bool Parser::allows_control(Token token, std::string_view piece) const {
+// What keeps the plan sound: titles that are told apart, as many as may be, and nothing between them. The
+// sampler asks for what the model chose and, where that is refused, for what it chooses then. A model that
+// ends a title which was said before has no more to say; one that begins a word too many has said its title.
+bool Parser::allows_control(Token token, std::string_view piece) {
   const Protocol& p = *protocol_;
   const auto n = static_cast<int>(items_.size());
   if (!in_item_) {  // a plan with more branches than the caller wants is taken back, not cut short
     if (token == p.item_open.id) return n < p.plan.max_items;
     return token == p.plan_close.id && n >= p.plan.min_items;
   }
-  if (token == p.item_close.id) return title_fault(valid_utf8(item_), items_, p.plan).empty();
-  if (piece.empty()) return false;
+  if (title_said_) return false;
+  if (token == p.item_close.id) {
+    title_said_ = repeats_title(valid_utf8(item_), items_);
+    return title_fault(valid_utf8(item_), items_, p.plan).empty();
+  }
+  if (piece.empty() || title_full_) return false;
   const std::string title = item_ + std::string(piece);
+  title_full_ = is_too_long(without_spaces_behind(title), p.plan);
   const std::size_t first = title.find_first_not_of(' ');
-  return first != kNone && is_tidy(std::string_view(title).substr(first)) &&
-         !is_too_long(without_spaces_behind(title), p.plan);
+  return !title_full_ && first != kNone && is_tidy(std::string_view(title).substr(first));
 }
 
 // --- text markers: bytes are held back as long as they may be the start of a marker ---------------------
@@ -219,7 +228,6 @@ Outcome Parser::step_back() {
 }
 
 Outcome Parser::accept_plan_text(Token token, std::string_view piece) {
-  title_full_ = false;
   plan_.push_back(token);
   plan_text_ += piece;
   plan_ends_.push_back(plan_text_.size());
@@ -285,6 +293,17 @@ Outcome Parser::malformed(const std::string& reason) {
 
 // A title that repeats an earlier one word by word up to its limit can neither end nor go on, for one.
 Outcome Parser::no_way_on(const std::string& reason) {
+  if (restricts() && !protocol_->text_markers && in_item_ &&
+      static_cast<int>(items_.size()) >= protocol_->plan.min_items) {  // the plan ends before this title
+    Outcome outcome;
+    outcome.action = Action::kRewind;
+    outcome.n_rewind = plan_.size() - item_begins_;
+    outcome.ban = protocol_->item_open.id;
+    plan_.resize(item_begins_);
+    in_item_ = title_full_ = title_said_ = false;
+    return outcome;
+  }
+  if (title_said_) return give_up_plan("the plan repeats the title '" + valid_utf8(item_) + "'");
   const std::size_t newline = plan_text_.rfind('\n');
   const std::size_t line = newline == std::string::npos ? 0 : newline + 1;
   const auto first = std::upper_bound(plan_ends_.begin(), plan_ends_.end(), line);

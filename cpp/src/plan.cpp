@@ -139,6 +139,10 @@ PlanText read_plan(std::string_view text, const Protocol& protocol) {
   }
 }
 
+bool repeats_title(const std::string& title, const std::vector<std::string>& before) {
+  return contains_title(before, title);
+}
+
 std::string title_fault(const std::string& title, const std::vector<std::string>& before,
                         const PlanRules& rules) {
   if (said_by(title).empty()) return "the plan has an empty title";

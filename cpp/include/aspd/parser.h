@@ -47,16 +47,17 @@ class Parser {
   // may have ends there, instead of making the plan serial.
   void ask_for_plan() { asked_ = true; }
   // May this token come next while a plan is written? Always true outside of one. piece: "" for CONTROL.
-  // Asked for one position with the likeliest candidates first: the first new word that a full title of a
-  // text plan has no room for ends the title.
+  // Asked for what the model would choose: a new word that a full title has no room for ends the title, and
+  // so does, for CONTROL markers, the end of a title that was said before.
   [[nodiscard]] bool allows(Token token, std::string_view piece);
   // True where allows() has something to forbid.
   [[nodiscard]] bool restricts() const;
   // CONTROL ids that must not be sampled now.
   [[nodiscard]] const std::vector<Token>& banned() const { return banned_; }
 
-  // Nothing may be chosen in the plan: take back the title that is written, so that another one is begun, if
-  // the plan was asked for; the whole plan else, and where a few titles have led nowhere. n_rewind counts
+  // Nothing may be chosen in the plan. CONTROL markers: take back the title that is written, so that the plan
+  // ends before it, if it has enough others. Text markers: take the title back so that another one is begun,
+  // if the plan was asked for. The whole plan else, and where a few titles have led nowhere. n_rewind counts
   // tokens accepted.
   Outcome no_way_on(const std::string& reason);
   // Take the plan back. n_rewind counts tokens accepted since it began.
@@ -73,7 +74,7 @@ class Parser {
   };
 
   Outcome accept_control(Token token, std::string_view piece);
-  [[nodiscard]] bool allows_control(Token token, std::string_view piece) const;
+  [[nodiscard]] bool allows_control(Token token, std::string_view piece);
   Outcome accept_text(Token token, std::string_view piece);
   Outcome accept_plan_text(Token token, std::string_view piece);
   Outcome check_plan_text();
@@ -89,7 +90,8 @@ class Parser {
   bool plans_allowed_ = true;
   bool first_after_join_ = false;
   bool asked_ = false;
-  bool title_full_ = false;  // asked_: the line that is written takes no more words
+  bool title_full_ = false;  // the title that is written takes no more words (text markers: if asked_)
+  bool title_said_ = false;  // CONTROL markers: it ends as one that was said before
   std::vector<Token> banned_;
 
   std::vector<Held> held_;  // text markers: tokens that may be the start of one
@@ -101,6 +103,7 @@ class Parser {
   std::vector<std::size_t> plan_ends_;  // text markers: size of plan_text_ after each token of plan_
   int retried_ = 0;                     // titles that were taken back
   bool in_item_ = false;                // CONTROL markers: between item_open and item_close
+  std::size_t item_begins_ = 0;         // CONTROL markers: index of its opening marker in plan_
   std::string item_;
   std::vector<std::string> items_;
 };
@@ -119,6 +122,9 @@ struct PlanText {
 
 // Whether a title is longer than the rules allow.
 [[nodiscard]] bool is_too_long(std::string_view title, const PlanRules& rules);
+
+// Whether a title says what one before it says: list marks, emphasis, a colon and letter case do not count.
+[[nodiscard]] bool repeats_title(const std::string& title, const std::vector<std::string>& before);
 
 // Why a title cannot stand behind those before it; empty if it can.
 [[nodiscard]] std::string title_fault(const std::string& title, const std::vector<std::string>& before,

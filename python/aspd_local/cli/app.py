@@ -60,6 +60,23 @@ def _train(context: typer.Context) -> None:
         train.app(context.args or ["--help"], prog_name="aspd train")
 
 
+@app.command(
+    "eval",
+    help="Measure speed and quality of a model's answers against the same model decoding serially.",
+    add_help_option=False,
+    context_settings=_PASSED_ON,
+)
+def _eval(context: typer.Context) -> None:
+    from aspd_local.cli import eval as evaluation  # as above
+
+    more = {"compare": evaluation.compare_app, "report": evaluation.report_app}
+    word = context.args[0] if context.args else "--help"
+    if word in more:
+        more[word](context.args[1:], prog_name=f"aspd eval {word}")
+    else:
+        evaluation.app(context.args or [word], prog_name="aspd eval")
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         from aspd_local import __version__

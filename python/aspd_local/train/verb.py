@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,7 +16,7 @@ from aspd_local.train.examples import Examples, load_examples
 from aspd_local.train.examples import Progress as Reading
 from aspd_local.train.loop import Progress, Told, Trainer
 from aspd_local.train.markers import Markers, choose_markers
-from aspd_local.train.network import add_adapter, add_markers, choose_device, load_base, trained
+from aspd_local.train.network import Device, add_adapter, add_markers, choose_device, load_base, trained
 from aspd_local.train.samples import SampleMaker
 from aspd_local.train.vocabulary import open_vocabulary
 
@@ -57,32 +58,11 @@ def train(data: Path, base: Path, out: Path, config: TrainConfig, how: How | Non
     if config.threads:
         torch.set_num_threads(config.threads)
     device = choose_device(config)
-    vocabulary = open_vocabulary(base)
-    file = protocol.load("aspd")
-    markers = choose_markers(vocabulary.tokens(), vocabulary.template, file)
-    maker = SampleMaker(vocabulary, markers, file, config.rule)
-    examples = load_examples(data, maker, file, config, watch.reading)
+    prepared = prepare(data, base, config, watch.reading)
+    examples, markers = prepared.examples, prepared.markers
     folder = Folder(out)
-    goes_on = folder.begin(
-        {
-            "config": config.to_json(),
-            "protocol": file.name,
-            "markers": dict(markers.ids),
-            "spellings": dict(markers.spellings),
-            "n_vocab": markers.n_vocab,
-            "base": {"name": base.name, "sha256": digest(base)},
-            "data": {"name": data.name, "sha256": digest(data)},
-        },
-        resume=how.resume,
-        force=how.force,
-    )
-    model = load_base(base)
-    add_markers(model, markers, config.seed)
-    model = add_adapter(model, config, markers)
-    if device.bf16:  # what is not trained needs no more digits than the products take
-        for parameter in model.parameters():
-            if not parameter.requires_grad:
-                parameter.data = parameter.data.to(torch.bfloat16)
+    goes_on = folder.begin(prepared.said, resume=how.resume, force=how.force)
+    model = open_network(base, markers, config, device)
     trainer = Trainer(model, examples, config, device, folder)
     watch.started(examples, markers, trainer.n_steps, sum(p.numel() for p in trained(model).values()))
     trainer.dry_run()
@@ -91,6 +71,47 @@ def train(data: Path, base: Path, out: Path, config: TrainConfig, how: How | Non
     progress = trainer.run(watch.trained)
     plot_losses(folder)
     return progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What training begins with. said: run.json, by which `aspd train export` knows what was trained."""
+
+    examples: Examples
+    markers: Markers
+    said: dict[str, Any]
+
+
+def prepare(
+    data: Path, base: Path, config: TrainConfig, reading: Reading = lambda _what, _done, _all: None
+) -> Prepared:
+    """Examples as token ids with their places, and the tokens of the markers. Raises: as train()."""
+    vocabulary = open_vocabulary(base)
+    file = protocol.load("aspd")
+    markers = choose_markers(vocabulary.tokens(), vocabulary.template, file)
+    maker = SampleMaker(vocabulary, markers, file, config.rule)
+    said = {
+        "config": config.to_json(),
+        "protocol": file.name,
+        "markers": dict(markers.ids),
+        "spellings": dict(markers.spellings),
+        "n_vocab": markers.n_vocab,
+        "base": {"name": base.name, "sha256": digest(base)},
+        "data": {"name": data.name, "sha256": digest(data)},
+    }
+    return Prepared(examples=load_examples(data, maker, file, config, reading), markers=markers, said=said)
+
+
+def open_network(base: Path, markers: Markers, config: TrainConfig, device: Device) -> Any:
+    """The base with the markers' rows and what is trained. Raises ModelError."""
+    model = load_base(base)
+    add_markers(model, markers, config.seed)
+    model = add_adapter(model, config, markers)
+    if device.bf16:  # what is not trained needs no more digits than the products take
+        for parameter in model.parameters():
+            if not parameter.requires_grad:
+                parameter.data = parameter.data.to(torch.bfloat16)
+    return model
 
 
 def plot_losses(folder: Folder) -> None:
