@@ -56,8 +56,9 @@ def main() -> None:
     held_out = [r.prompt for r in read_records(args.data) if r.split == "test" and r.prompt is not None]
     prompts = [held_out[i % len(held_out)] for i in range(args.n)]
     file = protocol.load("aspd")
-    spellings = [spelling for each in file.vocabulary.values() for spelling in each]
     with Model(args.model, n_ctx=8192, n_requests=AT_ONCE, n_lanes=16) as model:
+        markers = protocol.marker_ids(file, model.core).values()
+        spellings = {model.core.piece(marker, special=True).decode() for marker in markers}
         answers = asyncio.run(answer_all(model, prompts, args))
     titles = [[b.title for b in block.branches] for answer in answers for block in answer.blocks]
     print(

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from aspd_local.results import Answer
     from aspd_local.typing import AnswerOptions
 
-# Chosen for the default model, which is too small to plan an answer to most questions.
-QUESTION = "Tell me about dogs, cats, horses and cows."
-_MAX_TOKENS = 160
+QUESTION = "What are the benefits of cycling to work?"
+_MAX_TOKENS = 400
 _PROBE_CHARACTERS = 200
 
 
