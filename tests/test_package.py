@@ -50,7 +50,17 @@ def test_version_is_the_same_everywhere() -> None:
     assert _core.build_info().startswith(f"aspd-local {aspd_local.__version__}, llama.cpp ")
 
 
-@pytest.mark.parametrize("name", ["py.typed", "_core.pyi", "protocols/aspd.json", "protocols/prompted.json"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "py.typed",
+        "_core.pyi",
+        "protocols/aspd.json",
+        "protocols/prompted.json",
+        "adapters/smollm2-135m-aspd.gguf",
+        "eval/suites/rag.jsonl.gz",
+    ],
+)
 def test_package_ships(name: str) -> None:
     assert importlib.resources.files(aspd_local).joinpath(name).is_file()
 

@@ -59,5 +59,8 @@ def test_licences_travel_with_the_source(members: dict[str, bytes]) -> None:
     assert b"pybind11" in members["NOTICE"]
 
 
-def test_no_build_product_and_no_model_travels(members: dict[str, bytes]) -> None:
-    assert not [name for name in members if name.endswith((".so", ".o", ".a", ".gguf", ".pyc"))]
+def test_no_build_product_and_no_model_but_our_adapter_travels(members: dict[str, bytes]) -> None:
+    assert not [name for name in members if name.endswith((".so", ".o", ".a", ".pyc"))]
+    models = [name for name in members if name.endswith(".gguf")]
+    assert models == ["python/aspd_local/adapters/smollm2-135m-aspd.gguf"]
+    assert len(members[models[0]]) <= 8_000_000
