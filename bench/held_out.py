@@ -27,10 +27,10 @@ from aspd_local.data.record import Record
 from aspd_local.sources import DEFAULT_BASE, resolve
 from aspd_local.train import Markers, SampleMaker, TrainConfig, open_vocabulary
 from aspd_local.train.examples import read_records, valid_plan
+from aspd_local.train.loop import evaluate
 from aspd_local.train.losses import CONTENT, Losses
-from aspd_local.train.network import choose_device, log_likelihoods, trained
-from aspd_local.train.packing import row_of
-from aspd_local.train.samples import Kind, Sample
+from aspd_local.train.network import choose_device, trained
+from aspd_local.train.samples import Kind
 from aspd_local.train.verb import open_network
 
 FILE = protocol.load("aspd")
@@ -53,22 +53,12 @@ def losses(run: Path, base: Path, records: list[Record]) -> list[Losses]:
     with torch.no_grad():
         for name, parameter in trained(network).items():
             parameter.copy_(weights[name])
-    network.eval()
     maker = SampleMaker(open_vocabulary(base), markers, FILE, config.rule)
     found = []
     for number, record in enumerate(records, 1):
-        found.append(of_sample(network, maker.make(record, config.layout), config, device))
+        found.append(evaluate(network, [maker.make(record, config.layout)], config, device))
         print(f"{run.name}: {number} of {len(records)}", end="\r", file=sys.stderr, flush=True)
     return found
-
-
-def of_sample(network: Any, sample: Sample, config: TrainConfig, device: Any) -> Losses:
-    row = row_of([sample], rule=config.rule)
-    with torch.no_grad():
-        scores = log_likelihoods(network, row, device).cpu().numpy()
-    one = Losses()
-    one.add(row, scores, [sample.n_plain])
-    return one
 
 
 def compared(one: list[Losses], other: list[Losses]) -> dict[str, Any]:

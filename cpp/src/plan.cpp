@@ -75,12 +75,6 @@ std::string said_by(std::string_view title) {
   return fold_case(title.substr(first, title.find_last_not_of(kSetOff) - first + 1));
 }
 
-bool contains_title(const std::vector<std::string>& titles, std::string_view title) {
-  const std::string said = said_by(title);
-  return std::any_of(titles.begin(), titles.end(),
-                     [&](const std::string& other) { return said_by(other) == said; });
-}
-
 bool starts_with(std::string_view text, std::string_view start) {
   return text.substr(0, start.size()) == start;
 }
@@ -129,7 +123,7 @@ PlanText read_plan(std::string_view text, const Protocol& protocol) {
       return plan;
     }
     const std::string_view title = trim(line);
-    if (said_by(title).empty() || !fits(line) || contains_title(plan.titles, title)) {
+    if (said_by(title).empty() || !fits(line) || repeats_title(title, plan.titles)) {
       plan.valid = false;
       return plan;
     }
@@ -139,8 +133,10 @@ PlanText read_plan(std::string_view text, const Protocol& protocol) {
   }
 }
 
-bool repeats_title(const std::string& title, const std::vector<std::string>& before) {
-  return contains_title(before, title);
+bool repeats_title(std::string_view title, const std::vector<std::string>& before) {
+  const std::string said = said_by(title);
+  return std::any_of(before.begin(), before.end(),
+                     [&](const std::string& other) { return said_by(other) == said; });
 }
 
 std::string title_fault(const std::string& title, const std::vector<std::string>& before,
@@ -148,7 +144,7 @@ std::string title_fault(const std::string& title, const std::vector<std::string>
   if (said_by(title).empty()) return "the plan has an empty title";
   if (is_too_long(title, rules)) return "a title of the plan is too long";
   if (!is_tidy(trim(title))) return "a title of the plan is not one line of words one space apart";
-  if (contains_title(before, title)) return "the plan repeats the title '" + title + "'";
+  if (repeats_title(title, before)) return "the plan repeats the title '" + title + "'";
   return "";
 }
 

@@ -124,7 +124,7 @@ struct PlanText {
 [[nodiscard]] bool is_too_long(std::string_view title, const PlanRules& rules);
 
 // Whether a title says what one before it says: list marks, emphasis, a colon and letter case do not count.
-[[nodiscard]] bool repeats_title(const std::string& title, const std::vector<std::string>& before);
+[[nodiscard]] bool repeats_title(std::string_view title, const std::vector<std::string>& before);
 
 // Why a title cannot stand behind those before it; empty if it can.
 [[nodiscard]] std::string title_fault(const std::string& title, const std::vector<std::string>& before,

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aspd_local.cli.flags import spread
-from aspd_local.cli.models import progress_bar, store
-from aspd_local.cli.working import one_line, working
-from aspd_local.sources import DEFAULT_MODEL, resolve
+from aspd_local.cli.models import fetched
+from aspd_local.cli.working import need_extra, one_line, working
+from aspd_local.sources import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from aspd_local.eval.config import EvalConfig
@@ -115,7 +115,7 @@ def evaluate(
         from aspd_local.eval.runner import run
 
         config = flags.config(model)
-        found = {name: _fetched(name) for name in (model, flags.judge_model) if name is not None}
+        found = {name: fetched(name) for name in (model, flags.judge_model) if name is not None}
         with working() as tell:
             results = run(config, flags.out, tell, force=flags.force, find=found.__getitem__)
         summary = _write(results, flags.out)
@@ -169,17 +169,9 @@ def compare(
 # --- what they share ------------------------------------------------------------------------------
 
 
-def _fetched(name: str) -> Path:
-    with progress_bar() as fetching:
-        return resolve(name, progress=fetching, store=store())
-
-
 def _need_extra() -> None:
     """Raises ValueError where the extra is not installed, before anything is measured."""
-    from importlib.util import find_spec
-
-    if missing := [name for name in ("matplotlib", "numpy") if find_spec(name) is None]:
-        raise ValueError(f"aspd eval needs {', '.join(missing)}: pip install 'aspd-local[eval]'")
+    need_extra("aspd eval", ("matplotlib", "numpy"), "eval")
 
 
 def _write(results: Results, folder: Path) -> dict[str, Any]:

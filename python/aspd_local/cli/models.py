@@ -144,6 +144,12 @@ def progress_bar() -> Iterator[sources.Progress]:
             bar.stop()
 
 
+def fetched(name: str) -> Path:
+    """The path of a model, fetched with a bar if it is not here. Raises: as sources.resolve()."""
+    with progress_bar() as progress:
+        return sources.resolve(name, progress=progress, store=store())
+
+
 def _as_dict(entry: Entry) -> dict[str, object]:
     return {
         "name": entry.name,

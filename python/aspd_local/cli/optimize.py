@@ -14,9 +14,8 @@ import typer
 
 from aspd_local.cli.asking import EXIT_INTERRUPTED
 from aspd_local.cli.flags import MeasuringFlags, spread
-from aspd_local.cli.models import errors_in_one_line, progress_bar, store
+from aspd_local.cli.models import errors_in_one_line, fetched
 from aspd_local.cli.progress import set_log, warn_without_gpu
-from aspd_local.sources import resolve
 
 if TYPE_CHECKING:
     from aspd_local.optimize import Measured, Progress, Report, Settings
@@ -116,8 +115,7 @@ def _optimize(model: str, out: Path, flags: TrialFlags, *, force: bool) -> tuple
 
     settings = flags.settings()
     verb.check_out(out, Path(model), force=force)
-    with progress_bar() as fetching:
-        source = resolve(model, progress=fetching, store=store())
+    source = fetched(model)
     for line in verb.warnings(source):
         typer.echo(f"aspd: warning: {line}", err=True)
     try:

@@ -14,10 +14,11 @@ import typer
 
 from aspd_local.cli.asking import EXIT_INTERRUPTED
 from aspd_local.cli.flags import MeasuringFlags, Repack, spread
-from aspd_local.cli.models import errors_in_one_line, progress_bar, store
+from aspd_local.cli.models import errors_in_one_line, fetched, store
 from aspd_local.cli.progress import set_log, warn_without_gpu
+from aspd_local.cli.working import need_extra
 from aspd_local.errors import ModelError
-from aspd_local.sources import DEFAULT_MODEL, resolve
+from aspd_local.sources import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from aspd_local.profile import Extent, Profile, Progress
@@ -103,8 +104,7 @@ def _measure(model: str, extent: Extent, flags: ProfileFlags) -> tuple[Path, Ope
     from aspd_local import profile as verb
     from aspd_local.tuning import Tuning
 
-    with progress_bar() as fetching:
-        path = resolve(model, progress=fetching, store=store())
+    path = fetched(model)
     options = _core.ModelOptions()
     options.n_gpu_layers = flags.gpu_layers
     settings = _core.EngineOptions()
@@ -210,10 +210,7 @@ def _better_types(path: Path) -> str:
 
 
 def _require_matplotlib() -> None:
-    from importlib.util import find_spec
-
-    if find_spec("matplotlib") is None:
-        raise ValueError("--plot needs matplotlib: pip install 'aspd-local[plot]'")
+    need_extra("--plot", ["matplotlib"], "plot")
 
 
 def _draw(found: Profile, name: str, file: Path) -> None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aspd_local.cli.flags import spread
-from aspd_local.cli.models import progress_bar, store
-from aspd_local.cli.working import one_line, working
-from aspd_local.sources import DEFAULT_BASE, resolve
+from aspd_local.cli.models import fetched
+from aspd_local.cli.working import need_extra, one_line, working
+from aspd_local.sources import DEFAULT_BASE
 
 if TYPE_CHECKING:
     from aspd_local.train.config import TrainConfig
@@ -229,16 +229,12 @@ def _base(name: str) -> Path:
     path = Path(name)
     if path.is_dir():
         return path
-    with progress_bar() as fetching:
-        return resolve(name, progress=fetching, store=store())
+    return fetched(name)
 
 
 def _need_extra() -> None:
     """Raises ValueError where the extra is not installed, before anything is read."""
-    from importlib.util import find_spec
-
-    if missing := sorted(name for name in _EXTRA if find_spec(name) is None):
-        raise ValueError(f"training needs {', '.join(missing)}: pip install 'aspd-local[train]'")
+    need_extra("training", _EXTRA, "train")
 
 
 def _started(examples: Examples, markers: Markers, n_steps: int, n_numbers: int) -> None:

@@ -5,8 +5,9 @@ On a terminal's stderr it moves; elsewhere there is a line for each tenth.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import typer
@@ -27,6 +28,12 @@ def one_line(out: Path, go_on: str) -> Iterator[None]:
     except OSError as error:
         typer.echo(f"aspd: {error.filename or out}: {error.strerror or error}", err=True)
         raise typer.Exit(1) from error
+
+
+def need_extra(what: str, modules: Iterable[str], extra: str) -> None:
+    """Raises ValueError where modules of an extra are not installed. what: needs them, for the message."""
+    if missing := sorted(name for name in modules if find_spec(name) is None):
+        raise ValueError(f"{what} needs {', '.join(missing)}: pip install 'aspd-local[{extra}]'")
 
 
 @contextmanager

@@ -13,11 +13,13 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+
+from typing_extensions import Self
 
 from aspd_local.chat import Message
 from aspd_local.errors import DataError
@@ -54,7 +56,7 @@ def find(program: Path | None) -> Path:
     return found
 
 
-class LlamaServer:
+class ServerProcess:
     """A running server with one slot; leaving the context ends it."""
 
     def __init__(self, command: Sequence[str]) -> None:
@@ -62,7 +64,7 @@ class LlamaServer:
 
         command: the program and its options but the address.
 
-        Raises DataError: it ended or is not ready in time.
+        Raises what failure() makes: it ended or is not ready in time.
         """
         self._log = tempfile.TemporaryFile(mode="w+", errors="replace")  # noqa: SIM115 (close() does)
         port = _free_port()
@@ -79,23 +81,6 @@ class LlamaServer:
             self.close()
             raise
 
-    def chat(self, messages: Sequence[Message], **options: Any) -> Reply:
-        """A streamed answer. options: fields of the request. Raises DataError."""
-        body = {"messages": list(messages), "stream": True, **options}
-        request = urllib.request.Request(
-            f"{self._url}/v1/chat/completions",
-            data=json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        begin = time.perf_counter()
-        try:
-            with self._opener.open(request, timeout=_ANSWER_S) as response:
-                return _read(response, begin)
-        except urllib.error.HTTPError as error:
-            raise DataError(_NAME, f"{error}: {error.read()[:200]!r}") from error
-        except (OSError, HTTPException, ValueError, KeyError, IndexError, TypeError) as error:
-            raise DataError(_NAME, f"{type(error).__name__}: {error}; {self._last_line()}") from error
-
     def close(self) -> None:
         """Ends the process."""
         self._process.terminate()
@@ -106,7 +91,7 @@ class LlamaServer:
             self._process.wait()
         self._log.close()
 
-    def __enter__(self) -> LlamaServer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -117,17 +102,45 @@ class LlamaServer:
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 code = self._process.returncode
-                raise DataError(_NAME, f"ended with exit code {code}: {self._last_line()}")
+                raise self.failure(f"ended with exit code {code}: {self.last_line()}")
             try:
                 with self._opener.open(f"{self._url}/health", timeout=5):
                     return
             except OSError:  # not listening yet, or 503 while the model is loaded
                 time.sleep(0.2)
-        raise DataError(_NAME, f"is not ready after {_START_S:.0f} s: {self._last_line()}")
+        raise self.failure(f"is not ready after {_START_S:.0f} s: {self.last_line()}")
 
-    def _last_line(self) -> str:
+    def failure(self, reason: str) -> Exception:
+        """The error that says so."""
+        return DataError(_NAME, reason)
+
+    def open(self, body: Mapping[str, Any]) -> Any:
+        """The open response to a chat completion. Raises OSError; urllib's HTTPError is one."""
+        request = urllib.request.Request(
+            f"{self._url}/v1/chat/completions",
+            data=json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        return self._opener.open(request, timeout=_ANSWER_S)
+
+    def last_line(self) -> str:
         self._log.seek(0)
         return (self._log.read().strip().splitlines() or ["no message"])[-1]
+
+
+class LlamaServer(ServerProcess):
+    """A server that streams its answers."""
+
+    def chat(self, messages: Sequence[Message], **options: Any) -> Reply:
+        """A streamed answer. options: fields of the request. Raises DataError."""
+        begin = time.perf_counter()
+        try:
+            with self.open({"messages": list(messages), "stream": True, **options}) as response:
+                return _read(response, begin)
+        except urllib.error.HTTPError as error:
+            raise self.failure(f"{error}: {error.read()[:200]!r}") from error
+        except (OSError, HTTPException, ValueError, KeyError, IndexError, TypeError) as error:
+            raise self.failure(f"{type(error).__name__}: {error}; {self.last_line()}") from error
 
 
 @dataclass(frozen=True)

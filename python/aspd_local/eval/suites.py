@@ -13,11 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from aspd_local.errors import DataError
 
-AnswerKind = Literal["number", "facts"]
 NAMES = ("vicuna", "gsm8k", "rag")
 _FIELDS = {"id", "category", "prompt", "turns", "answer", "facts"}
 
