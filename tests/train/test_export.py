@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +11,14 @@ import pytest
 from training_records import stories, write_set
 from typer.testing import CliRunner
 
-from aspd_local import Model, ModelError, _core
+from aspd_local import DataError, Model, ModelError, _core
 from aspd_local.cli import train as command
 from aspd_local.layout import Trunk, lay_out
-from aspd_local.train import TrainConfig, verb
-from aspd_local.train.export import permuted
-from aspd_local.train.merging import export_adapter
+from aspd_local.train import Markers, TrainConfig, verb
+from aspd_local.train.export import Floats, permuted, read_weights
+from aspd_local.train.merging import Export, Types, export_adapter, export_model
 from aspd_local.train.network import add_adapter, add_markers, load_base, trained
+from aspd_local.train.whole import write_whole
 from driver import logits, open_engine
 from tiny.files import TinyModel
 
@@ -50,14 +53,9 @@ def merged(trained_on: TinyModel, run: Path) -> Path:
     return run / "merged.gguf"
 
 
-def test_merged_file_has_the_logits_of_the_trained_network(
-    trained_on: TinyModel, run: Path, merged: Path
-) -> None:
-    import json
-
+def trained_logits(base: Path, run: Path, config: TrainConfig) -> tuple[list[int], Floats]:
+    """Token ids, markers among them, and what PyTorch computes for them with a run's weights."""
     from safetensors.torch import load_file
-
-    from aspd_local.train import Markers
 
     said = json.loads((run / "run.json").read_text())
     markers = Markers(
@@ -67,20 +65,65 @@ def test_merged_file_has_the_logits_of_the_trained_network(
         n_vocab=said["n_vocab"],
         how="present",
     )
-    network = load_base(trained_on.path)
+    network = load_base(base)
     add_markers(network, markers, 0)
-    network = add_adapter(network, CONFIG, markers)
+    network = add_adapter(network, config, markers)
     weights = load_file(run / "weights.safetensors")
     with torch.no_grad():
         for name, parameter in trained(network).items():
             parameter.copy_(weights[name])
         ids = [70, 71, *sorted(said["markers"].values()), 72, 73]
-        wanted = network(input_ids=torch.tensor([ids])).logits[0].numpy()
+        return ids, network(input_ids=torch.tensor([ids])).logits[0].numpy()
+
+
+def test_merged_file_has_the_logits_of_the_trained_network(
+    trained_on: TinyModel, run: Path, merged: Path
+) -> None:
+    ids, wanted = trained_logits(trained_on.path, run, CONFIG)
     whole = TinyModel(path=merged, vocabulary=trained_on.vocabulary)
     found = logits(open_engine(whole), lay_out([Trunk(ids)], "linear"))
     base = logits(open_engine(trained_on), lay_out([Trunk([70, 71, 72, 73])], "linear"))
     assert np.abs(found - wanted).max() < 0.05 * np.abs(wanted).max()  # F16 weights, 8-bit halves of LoRA
     assert np.abs(found[:2, : base.shape[1]] - base[:2]).max() > 0.3 * np.abs(base).max()
+
+
+@pytest.mark.parametrize("name", ["tiny_llama", "plain_tiny", "tiny_qwen2"])
+def test_file_of_a_full_run_has_the_logits_of_the_trained_network(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    base: TinyModel = request.getfixturevalue(name)
+    config = replace(CONFIG, method="full", learning_rate=5e-3)
+    run, out = tmp_path / "run", tmp_path / "whole.gguf"
+    verb.train(write_set(tmp_path / "set.jsonl", stories(8)), base.path, run, config)
+    write_whole(json.loads((run / "run.json").read_text()), read_weights(run), base.path, out)
+    assert {each.name for each in tmp_path.iterdir()} == {"run", "set.jsonl", "whole.gguf"}
+    ids, wanted = trained_logits(base.path, run, config)
+    whole = TinyModel(path=out, vocabulary=base.vocabulary)
+    found = logits(open_engine(whole), lay_out([Trunk(ids)], "linear"))
+    before = logits(open_engine(base), lay_out([Trunk([70, 71, 72, 73])], "linear"))
+    assert np.abs(found - wanted).max() < 0.005 * np.abs(wanted).max()  # F16 weights
+    assert np.abs(found[:2, : before.shape[1]] - before[:2]).max() > 0.1 * np.abs(before).max()
+    args = [str(run), "-o", str(out), "--base", str(base.path), "--force"]
+    result = CliRunner().invoke(command.export_app, [*args, "--weights", "q8_0"])
+    assert result.exit_code == 0, result.output
+    assert _core.summarize_weights(str(out)).weights == "Q8_0"
+    with Model(out, n_ctx=512, profile="off") as model:
+        assert model.protocol == "aspd"
+    refused = CliRunner().invoke(command.export_app, [*args, "--adapter"])
+    assert refused.exit_code == 1
+    assert "there is no adapter" in refused.output
+
+
+def test_full_run_of_another_model_is_refused(
+    tiny_llama: TinyModel, tiny_qwen2: TinyModel, tmp_path: Path
+) -> None:
+    config = replace(CONFIG, method="full", epochs=1)
+    run, out = tmp_path / "run", tmp_path / "whole.gguf"
+    verb.train(write_set(tmp_path / "set.jsonl", stories(8)), tiny_llama.path, run, config)
+    wanted = Export(source=run, base=tiny_qwen2.path, out=out, types=Types(weights="q8_0", head="q8_0"))
+    with pytest.raises((DataError, ModelError)):
+        export_model(wanted, tmp_path)
+    assert not out.exists()
 
 
 def test_merged_file_runs_natively(merged: Path) -> None:

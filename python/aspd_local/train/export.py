@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -49,15 +50,12 @@ def write_adapter(run: Mapping[str, Any], weights: Mapping[str, Floats], base: P
     if base.is_dir():
         raise ModelError("an adapter names the tensors of a GGUF file: give the base as one", str(base))
     reader = GGUFReader(base)
-    architecture = _field(reader, "general.architecture")
-    n_heads = int(_field(reader, f"{architecture}.attention.head_count"))
-    n_kv_heads = int(_field(reader, f"{architecture}.attention.head_count_kv") or n_heads)
+    heads = Heads.read(reader)
     shapes = {tensor.name: tuple(int(n) for n in reversed(tensor.shape)) for tensor in reader.tensors}
-    config = run["config"]
-    if config["method"] != "lora":
+    if run["config"]["method"] != "lora":
         raise DataError(out.name, "all weights were trained: there is no adapter")
     part = out.with_name(out.name + ".part")
-    writer = GGUFWriter(part, architecture)
+    writer = GGUFWriter(part, heads.architecture)
     _write_metadata(writer, run, weights)
     n_matrices = 0
     for name, weight in weights.items():
@@ -68,8 +66,8 @@ def write_adapter(run: Mapping[str, Any], weights: Mapping[str, Floats], base: P
             raise DataError(out.name, f"{name!r} is no part of a LoRA")
         matrix, is_a = f"blk.{found[1]}.{_MATRICES[found[2]]}.weight", found[3] == "A"
         half = np.ascontiguousarray(weight, dtype=np.float32)
-        if not is_a and architecture in _ROPE_PAIRS and found[2] in ("q_proj", "k_proj"):
-            half = permuted(half, n_heads if found[2] == "q_proj" else n_kv_heads)
+        if not is_a:
+            half = heads.ordered(found[2], half)
         n_out, n_in = shapes.get(matrix, (0, 0))
         if half.shape[1 if is_a else 0] != (n_in if is_a else n_out):
             raise ModelError(f"the base has no matrix {matrix} of this shape: it is another model", str(base))
@@ -77,11 +75,53 @@ def write_adapter(run: Mapping[str, Any], weights: Mapping[str, Floats], base: P
         n_matrices += 1
     if n_matrices == 0:
         raise DataError(out.name, "the run holds no LoRA")
+    finish(writer, part, out)
+
+
+def write_markers(run: Mapping[str, Any], rows: Mapping[str, Floats], base: Path, out: Path) -> None:
+    """Writes an adapter that changes no matrix: the protocol and the markers' rows [n_markers, n_embd] alone.
+
+    rows: by names that end in ".rows", as add_adapter() names them. Raises OSError.
+    """
+    from gguf import GGUFReader, GGUFWriter
+
+    writer = GGUFWriter(out, Heads.read(GGUFReader(base)).architecture)
+    _write_metadata(writer, run, rows)
+    finish(writer, out, out)
+
+
+def finish(writer: Any, part: Path, out: Path) -> None:
+    """Writes what a writer of gguf-py on part holds; the file is there whole or not at all."""
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
     part.replace(out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heads:
+    """What the order of a matrix's rows in a GGUF file depends on."""
+
+    architecture: str
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+
+    @classmethod
+    def read(cls, reader: Any) -> Heads:
+        """From the metadata of a file, by gguf's reader."""
+        architecture = _field(reader, "general.architecture")
+        n_heads = int(_field(reader, f"{architecture}.attention.head_count"))
+        n_kv_heads = int(_field(reader, f"{architecture}.attention.head_count_kv") or n_heads)
+        n_layers = int(_field(reader, f"{architecture}.block_count"))
+        return cls(architecture=architecture, n_layers=n_layers, n_heads=n_heads, n_kv_heads=n_kv_heads)
+
+    def ordered(self, matrix: str, rows: Floats) -> Floats:
+        """Rows [n_out, ...] of a matrix of this name in transformers, in the file's order."""
+        if self.architecture not in _ROPE_PAIRS or matrix not in ("q_proj", "k_proj"):
+            return rows
+        return permuted(rows, self.n_heads if matrix == "q_proj" else self.n_kv_heads)
 
 
 def _write_metadata(writer: Any, run: Mapping[str, Any], weights: Mapping[str, Floats]) -> None:

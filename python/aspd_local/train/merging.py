@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from aspd_local import _core
 from aspd_local.errors import DataError
@@ -26,11 +27,14 @@ def export_adapter(run: Path, base: Path, out: Path) -> None:
     """Writes the adapter of a run's folder. Raises: as write_adapter; DataError for another folder."""
     from aspd_local.train.export import read_weights, write_adapter
 
+    write_adapter(_read_run(run), read_weights(run), base, out)
+
+
+def _read_run(folder: Path) -> dict[str, Any]:
     try:
-        said = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        return dict(json.loads((folder / "run.json").read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise DataError(str(run), "no training run is here") from error
-    write_adapter(said, read_weights(run), base, out)
+        raise DataError(str(folder), "no training run is here") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +43,7 @@ class Export:
 
     Attributes:
         source: the folder of a run, or an adapter file.
-        base: the GGUF file that the adapter was trained on, or another quantisation of it.
+        base: the GGUF file that was trained on, or another quantisation of it.
         out: the file to write.
         types: None: what `aspd optimize` chooses here.
     """
@@ -59,14 +63,21 @@ def export_model(wanted: Export, folder: Path, progress: Progress | None = None)
         DataError, OSError: as export_adapter().
     """
     tell = progress or _silent
-    adapter = wanted.source
-    if adapter.is_dir():
-        adapter = folder / "adapter.gguf"
-        export_adapter(wanted.source, wanted.base, adapter)
     whole, part = folder / "merged.gguf", folder / "out.gguf"
-    _core.merge(
-        str(wanted.base), str(adapter), str(whole), lambda done: tell("merging", _share(done), _PARTS)
-    )
+    if wanted.source.is_dir() and _read_run(wanted.source)["config"]["method"] == "full":
+        from aspd_local.train.export import read_weights
+        from aspd_local.train.whole import write_whole
+
+        tell("writing", 0, _PARTS)
+        write_whole(_read_run(wanted.source), read_weights(wanted.source), wanted.base, whole)
+    else:
+        adapter = wanted.source
+        if adapter.is_dir():
+            adapter = folder / "adapter.gguf"
+            export_adapter(wanted.source, wanted.base, adapter)
+        _core.merge(
+            str(wanted.base), str(adapter), str(whole), lambda done: tell("merging", _share(done), _PARTS)
+        )
     if (types := wanted.types) is not None:
         options = _core.QuantizeOptions()
         options.weights, options.head = types.weights.upper(), types.head.upper()
