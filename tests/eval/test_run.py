@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -101,6 +103,29 @@ def test_a_run_that_was_stopped_goes_on(tiny: TinyModel, suite: Path, tmp_path: 
     assert len(found.outcomes) == 6
     with pytest.raises(ValueError, match="exists already"):
         run(config(tiny, suite), tmp_path / "out", silent)
+
+
+def test_a_disk_that_fills_up_loses_nothing(tiny: TinyModel, suite: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    limited = (
+        "import resource, sys; from aspd_local.cli.app import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))\n"
+        "main()"
+    )
+    args = ["eval", str(tiny.path), "--suite", str(suite), "-o", str(out), "--against", "serial"]
+    args += ["--max-tokens", "40", "--n-ctx", "512", "--threads", "1"]
+    done = subprocess.run([sys.executable, "-c", limited, *args], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("aspd: ")
+    assert "File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    part = out / "results.jsonl.part"
+    kept = part.read_bytes()
+    whole = kept[: kept.rindex(b"\n") + 1]
+    assert whole.count(b"\n") >= 2  # what was run, and an answer at least
+    assert CliRunner().invoke(app, args).exit_code == 0
+    assert (out / "results.jsonl").read_bytes().startswith(whole)
+    assert len(read_results(out / "results.jsonl").outcomes) == 6
 
 
 def test_a_judge_scores_what_others_wrote(

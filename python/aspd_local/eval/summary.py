@@ -86,10 +86,11 @@ def _contestant(own: dict[str, Outcome], serial: dict[str, Outcome]) -> Json:
 
 
 def _quality(own: dict[str, Outcome], serial: dict[str, Outcome]) -> Json:
+    """Of serial answers themselves nothing is said against them."""
     faulty = {key: _faults(outcome) for key, outcome in own.items()}
     base = {key: _faults(outcome) for key, outcome in serial.items()}
     counted = Counter(kind for kinds in faulty.values() for kind in kinds)
-    more = [float(len(faulty[key]) - len(base[key])) for key in own]
+    more = [float(len(faulty[key]) - len(base[key])) for key in own if own != serial]
     right = _paired(own, serial, lambda outcome: outcome.right)
     likely = _paired(own, serial, _nats_per_token)
     preferred = [outcome.preferred for outcome in own.values() if outcome.preferred is not None]
@@ -124,6 +125,8 @@ def _paired(
     own: dict[str, Outcome], serial: dict[str, Outcome], figure: Callable[[Outcome], float | None]
 ) -> list[float]:
     """This figure less that of the serial answer, for questions where both have one."""
+    if own == serial:
+        return []
     found = []
     for key, outcome in own.items():
         here, there = figure(outcome), figure(serial[key])
