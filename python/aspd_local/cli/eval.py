@@ -211,13 +211,14 @@ def _told(estimate: dict[str, Any] | None) -> str:
 
 
 def _table(heads: list[str], rows: list[list[str]]) -> None:
+    """On a narrow terminal cells wrap; no figure is cut."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
     for head in heads:
-        table.add_column(head, justify="left" if not head else "right", no_wrap=True)
+        table.add_column(head, justify="left" if not head else "right", no_wrap=not head, overflow="fold")
     for row in rows:
         table.add_row(*map(Text, row))
     Console(markup=False, highlight=False).print(table)
