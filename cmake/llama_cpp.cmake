@@ -79,9 +79,15 @@ foreach(source ${graph_sources})
 endforeach()
 set_target_properties(llama PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
 
-# The Jinja engine of llama.cpp's common code, without the rest of it.
-file(GLOB jinja_sources "${llama_cpp_dir}/common/jinja/*.cpp")
-add_library(aspd_llama_common STATIC EXCLUDE_FROM_ALL
-  ${jinja_sources} "${llama_cpp_dir}/common/json.cpp" "${llama_cpp_dir}/common/unicode.cpp")
+# Of llama.cpp's common code the Jinja engine and the converter of JSON schemas, without the rest of it. The converter is
+# compiled away from its folder, so that it finds our small common.h and not llama.cpp's.
+file(GLOB common_sources "${llama_cpp_dir}/common/jinja/*.cpp")
+list(APPEND common_sources "${llama_cpp_dir}/common/json.cpp" "${llama_cpp_dir}/common/unicode.cpp")
+foreach(name json-schema json-schema-to-grammar trie)
+  configure_file("${llama_cpp_dir}/common/${name}.cpp" "${CMAKE_BINARY_DIR}/llama_common/${name}.cpp" COPYONLY)
+  list(APPEND common_sources "${CMAKE_BINARY_DIR}/llama_common/${name}.cpp")
+endforeach()
+add_library(aspd_llama_common STATIC EXCLUDE_FROM_ALL ${common_sources})
+target_include_directories(aspd_llama_common BEFORE PRIVATE "${PROJECT_SOURCE_DIR}/cpp/llama_common")
 target_include_directories(aspd_llama_common SYSTEM PUBLIC "${llama_cpp_dir}/common" "${llama_cpp_dir}/vendor")
 target_link_libraries(aspd_llama_common PUBLIC ggml)

@@ -88,6 +88,7 @@ void bind_options(py::module_& m) {
       .def_readwrite("stop", &Request::stop)
       .def_readwrite("plan_always", &Request::plan_always)
       .def_readwrite("max_branches", &Request::max_branches)
+      .def_readwrite("n_logprobs", &Request::n_logprobs)
       .def_readwrite("retain", &Request::retain)
       .def_readwrite("script", &Request::script);
 }
@@ -153,6 +154,7 @@ void bind_results(py::module_& m) {
       .def_readonly("branch", &Event::branch)
       .def_readonly("offset", &Event::offset)
       .def_readonly("text", &Event::text)
+      .def_readonly("likelihoods", &Event::likelihoods)
       .def_readonly("titles", &Event::titles)
       .def_readonly("reason", &Event::reason)
       .def_property_readonly(
@@ -178,6 +180,13 @@ void bind_engine(py::module_& m) {
            "One decode step; the events of it. Raises DecodeError, EngineBusyError, KeyboardInterrupt.")
       .def(
           "cancel", [](PyEngine& self, aspd::RequestId id) { self.engine.cancel(id); }, py::arg("request_id"))
+      .def(
+          "cancel_branch",
+          [](PyEngine& self, aspd::RequestId id, std::int32_t block, std::int32_t branch) {
+            self.engine.cancel_branch(id, block, branch);
+          },
+          py::arg("request_id"), py::arg("block"), py::arg("branch"),
+          "The branch writes no more. From any thread; nothing happens where it has ended already.")
       .def(
           "score",
           [](PyEngine& self, const aspd::Layout& layout) {

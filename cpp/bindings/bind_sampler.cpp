@@ -1,6 +1,7 @@
 #include <pybind11/stl.h>
 
 #include "aspd/sampler.h"
+#include "aspd/schema.h"
 #include "bindings.h"
 
 namespace py = pybind11;
@@ -22,4 +23,13 @@ void bind_sampler(py::module_& m) {
       .def_readwrite("seed", &SamplingOptions::seed)
       .def("validate", &SamplingOptions::validate, py::arg("n_vocab"),
            "Raises ValueError, naming the field.");
+  py::class_<aspd::Likelihood>(m, "Likelihood")
+      .def_readonly("token", &aspd::Likelihood::token)
+      .def_readonly("logprob", &aspd::Likelihood::logprob)
+      .def_readonly("top", &aspd::Likelihood::top);
+  m.def("grammar_of_schema", &aspd::grammar_of_schema, py::arg("schema_json"),
+        py::call_guard<py::gil_scoped_release>(),
+        "GBNF that admits only JSON of a JSON schema. Raises ValueError: no schema, a pattern without a "
+        "grammar, or "
+        "beyond the limits (aspd/schema.h).");
 }

@@ -100,6 +100,8 @@ void Engine::Impl::check(const Request& request) const {
   }
   require(request.script.empty() || request.sampling.grammar.empty(),
           "a script and a grammar exclude each other");
+  require(request.n_logprobs >= -1 && request.n_logprobs <= 20, "n_logprobs must be between 0 and 20, or -1");
+  require(request.n_logprobs == -1 || request.script.empty(), "a script and n_logprobs exclude each other");
   request.sampling.validate(model_->n_vocab());
   const auto n_batch = static_cast<std::size_t>(options_.n_batch);
   require(!model_->has_encoder() || prompt.size() <= n_batch,
@@ -170,6 +172,29 @@ void Engine::Impl::cancel(RequestId id) {
     cancelled_.insert(id);
   }
   decoder_.abort();
+}
+
+void Engine::Impl::cancel_branch(RequestId id, std::int32_t block, std::int32_t branch) {
+  const std::lock_guard<std::mutex> lock(cancel_mutex_);
+  cancelled_branches_.emplace(id, block, branch);
+}
+
+void Engine::Impl::settle_cancelled_branches() {
+  std::set<std::tuple<RequestId, std::int32_t, std::int32_t>> wanted;
+  {
+    const std::lock_guard<std::mutex> lock(cancel_mutex_);
+    wanted.swap(cancelled_branches_);
+  }
+  for (const auto& [id, block, branch] : wanted) {
+    for (const auto& live : live_) {
+      if (live->id != id || live->phase != Live::Phase::kBlock) continue;
+      for (Lane& lane : live->branches) {
+        if (lane.block != block || lane.branch != branch || lane.ended) continue;
+        stop_branch(*live, lane);
+        break;  // the block may be over, and its lanes gone
+      }
+    }
+  }
 }
 
 void Engine::Impl::settle_cancelled() {
@@ -247,7 +272,7 @@ bool Engine::Impl::encode(Live& live) {
   try {
     if (decoder_.encode() != Decoder::Status::kDone) return false;
   } catch (const DecodeError&) {
-    drop_all({{&live, &live.trunk, 0, -1, -1}});
+    drop_all({{&live, &live.trunk, 0, -1, -1, {}}});
     throw;
   }
   const Pos last = prompt.positions.back();
@@ -296,7 +321,7 @@ Engine::Impl::StepPlan Engine::Impl::plan_step() {
     for (const auto& live : live_) {
       for (Lane* lane : running_lanes(*live)) {
         if (shares.size() < static_cast<std::size_t>(options_.n_lanes))
-          shares.push_back({live.get(), lane, 1, -1, -1});
+          shares.push_back({live.get(), lane, 1, -1, -1, {}});
       }
     }
     if (shares.empty()) return plan;
@@ -329,6 +354,7 @@ Engine::Impl::StepPlan Engine::Impl::plan_step() {
 
 std::vector<Event> Engine::Impl::step() {
   settle_cancelled();
+  settle_cancelled_branches();
   admit();
   StepPlan plan = plan_step();
   std::vector<Share>& shares = plan.shares;
@@ -391,7 +417,7 @@ void Engine::Impl::take_results(StepPlan& plan, double seconds) {
     if (share.live->id == 0 || share.lane->stage == Lane::Stage::kDone)
       continue;  // ended by a lane before it
     if (share.row >= 0) {
-      take_sampled(*share.live, *share.lane, share.sampled);
+      take_sampled(share);
     } else if (share.lane->pending.empty()) {
       drained(*share.live, *share.lane);
     }
@@ -490,6 +516,9 @@ std::vector<Event> Engine::step() {
   return impl_->step();
 }
 void Engine::cancel(RequestId id) { impl_->cancel(id); }
+void Engine::cancel_branch(RequestId id, std::int32_t block, std::int32_t branch) {
+  impl_->cancel_branch(id, block, branch);
+}
 void Engine::interrupt() { impl_->decoder_.abort(); }
 void Engine::set_poll(std::function<bool()> poll) { impl_->decoder_.set_poll(std::move(poll)); }
 std::vector<float> Engine::score(const Layout& layout) {

@@ -5,6 +5,7 @@
 #include <deque>
 #include <mutex>
 #include <set>
+#include <tuple>
 
 #include "aspd/engine.h"
 #include "decoder.h"
@@ -20,6 +21,7 @@ class Engine::Impl {
   RequestId submit(Request request);
   std::vector<Event> step();
   void cancel(RequestId id);
+  void cancel_branch(RequestId id, std::int32_t block, std::int32_t branch);
   std::vector<float> score(const Layout& layout);
   std::vector<std::vector<float>> score_tree(const TextTree& texts, JoinRule rule);
   std::vector<float> logits(const Layout& layout);
@@ -62,13 +64,15 @@ class Engine::Impl {
     Live* live;
     Lane* lane;
     std::size_t n_tokens;
-    std::int32_t row;    // of the last token, if it has logits; else -1
-    Token sampled = -1;  // from that row
+    std::int32_t row;       // of the last token, if it has logits; else -1
+    Token sampled = -1;     // from that row
+    Likelihood likelihood;  // of it, where asked for
   };
 
   // engine.cpp
   void check(const Request& request) const;
   void settle_cancelled();
+  void settle_cancelled_branches();
   void admit();
   [[nodiscard]] bool encode(Live& live);
   [[nodiscard]] bool make_room(std::size_t n_cells);
@@ -89,8 +93,8 @@ class Engine::Impl {
   void advance_prompt(Live& live);
   void drained(Live& live, Lane& lane);
   void sample(std::vector<Share>& shares);
-  void take_sampled(Live& live, Lane& lane, Token token);
-  void take_token(Live& live, Lane& lane, Token token);
+  void take_sampled(Share& share);
+  void take_token(Live& live, Lane& lane, Token token, Likelihood likelihood);
   void act(Live& live, Lane& lane, const Outcome& outcome, std::size_t undecoded);
   void rewind(Live& live, Lane& lane, const Outcome& outcome, std::size_t undecoded);
   void no_token(Live& live, Lane& lane);
@@ -100,6 +104,7 @@ class Engine::Impl {
   [[nodiscard]] std::vector<Lane*> running_lanes(Live& live) const;
   void end_branch(Live& live, Lane& lane, FinishReason reason);
   void leave_branch(Live& live, Lane& lane, FinishReason reason);
+  void stop_branch(Live& live, Lane& lane);
   void close_branch(Live& live, Lane& lane);
   void close_block_when_done(Live& live);
   void finish_block(Live& live);
@@ -140,6 +145,7 @@ class Engine::Impl {
   std::deque<double> one_lane_times_;  // seconds of the last one-lane steps
   std::mutex cancel_mutex_;
   std::set<RequestId> cancelled_;
+  std::set<std::tuple<RequestId, std::int32_t, std::int32_t>> cancelled_branches_;  // request, block, branch
 };
 
 }  // namespace aspd

@@ -97,12 +97,21 @@ void Engine::Impl::sample(std::vector<Share>& shares) {
         return !model_->is_eog(token) && lane.parser->allows(token, model_->piece(token));
       };
     }
-    share->sampled = lane.sampler->sample(logits, model_->n_vocab(), banned, allowed);
+    const std::int32_t n_vocab = model_->n_vocab();
+    const std::int32_t n_logprobs = share->live->request.n_logprobs;
+    std::vector<float> before;  // the sampler changes the row
+    if (n_logprobs >= 0) before.assign(logits, logits + n_vocab);
+    share->sampled = lane.sampler->sample(logits, n_vocab, banned, allowed);
+    if (n_logprobs >= 0 && share->sampled >= 0)
+      share->likelihood = likelihood_of(share->sampled, before.data(), n_vocab, n_logprobs);
   };
   decoder_.share_out(static_cast<std::int32_t>(rows.size()), choose);
 }
 
-void Engine::Impl::take_sampled(Live& live, Lane& lane, Token token) {
+void Engine::Impl::take_sampled(Share& share) {
+  Live& live = *share.live;
+  Lane& lane = *share.lane;
+  Token token = share.sampled;
   if (live.phase == Live::Phase::kPrompt || live.phase == Live::Phase::kJoin)
     live.phase = Live::Phase::kTrunk;
   if (lane.script_at < lane.script.size()) token = lane.script[lane.script_at++];
@@ -110,7 +119,7 @@ void Engine::Impl::take_sampled(Live& live, Lane& lane, Token token) {
   if (token < 0) {
     no_token(live, lane);
   } else {
-    take_token(live, lane, token);
+    take_token(live, lane, token, std::move(share.likelihood));
   }
 }
 
@@ -124,7 +133,7 @@ void Engine::Impl::no_token(Live& live, Lane& lane) {
   }
 }
 
-void Engine::Impl::take_token(Live& live, Lane& lane, Token token) {
+void Engine::Impl::take_token(Live& live, Lane& lane, Token token, Likelihood likelihood) {
   const std::size_t most =
       live.request.max_tokens < 0 ? SIZE_MAX : static_cast<std::size_t>(live.request.max_tokens);
   if (model_->is_eog(token)) {
@@ -140,6 +149,10 @@ void Engine::Impl::take_token(Live& live, Lane& lane, Token token) {
   ++live.n_sampled;
   lane.sampler->accept(token);
   lane.kinds.push_back(Lane::Kind::kText);
+  if (live.request.n_logprobs >= 0) {
+    lane.likelihoods.resize(lane.kinds.size());
+    lane.likelihoods.back() = std::move(likelihood);
+  }
   lane.pending = {token};
   lane.wants_token = true;
   act(live, lane, lane.parser->accept(token, model_->piece(token)), 1);
@@ -373,6 +386,17 @@ void Engine::Impl::leave_branch(Live& live, Lane& lane, FinishReason reason) {
   close_block_when_done(live);
 }
 
+// A branch that shall write no more, whether it runs or still waits for a lane.
+void Engine::Impl::stop_branch(Live& live, Lane& lane) {
+  const bool waits = lane.stage == Lane::Stage::kWaiting;
+  if (!keeps_cells(live.protocol()->join_rule)) {
+    leave_branch(live, lane, FinishReason::kCancelled);
+    return;
+  }
+  end_branch(live, lane, FinishReason::kCancelled);
+  if (waits) lane.stage = Lane::Stage::kWaiting;  // its seed and its end are still to be decoded
+}
+
 // The branch's last token is in its place. Joins it at once: other branches fork below its cells.
 void Engine::Impl::close_branch(Live& live, Lane& lane) {
   const Pos fork_position = live.trunk.next;
@@ -554,6 +578,12 @@ void Engine::Impl::send(Live& live, Lane& lane) {
   event.branch = lane.branch;
   event.offset = lane.offset;
   event.text = segment.text.substr(segment.n_sent);
+  const std::size_t settled = lane.kinds.size() - std::min(lane.parser->n_held(), lane.kinds.size());
+  for (; lane.n_told < std::min(settled, lane.likelihoods.size()); ++lane.n_told) {
+    Likelihood& likelihood = lane.likelihoods[lane.n_told];
+    if (lane.kinds[lane.n_told] == Lane::Kind::kText && likelihood.token >= 0)
+      event.likelihoods.push_back(std::move(likelihood));
+  }
   segment.n_sent = segment.text.size();
   lane.offset += count_code_points(event.text);
   events_.push_back(std::move(event));

@@ -24,6 +24,7 @@ bool Lane::rewind(std::size_t n, std::size_t undecoded, Token ban) {
   next = position;
   wants_token = true;
   kinds.resize(kinds.size() - std::min(n, kinds.size()));
+  likelihoods.resize(std::min(likelihoods.size(), kinds.size()));
   sampler->rewind(n);
   if (ban_position != position + 1) bans.clear();
   ban_position = position + 1;

@@ -29,13 +29,15 @@ struct Lane {
   std::int32_t layout_block = 0;  // `block` as layouts count it: those of the prompt come first
   Stage stage = Stage::kRunning;
   Sequence sequence;
-  Pos next = 0;                // position of the next token to be decoded
-  std::vector<Token> pending;  // to be decoded, in order
-  bool wants_token = false;    // sample when pending is done
-  Layout record;               // what this lane itself has put into the cells
-  std::vector<Kind> kinds;     // of the tokens sampled or fed in an answer, rewound ones taken off
-  std::vector<Token> tail;     // of a branch: tokens that belong to it but were never decoded
-  std::vector<Token> script;   // tokens to take in place of the sampled ones
+  Pos next = 0;                         // position of the next token to be decoded
+  std::vector<Token> pending;           // to be decoded, in order
+  bool wants_token = false;             // sample when pending is done
+  Layout record;                        // what this lane itself has put into the cells
+  std::vector<Kind> kinds;              // of the tokens sampled or fed in an answer, rewound ones taken off
+  std::vector<Likelihood> likelihoods;  // of the tokens in `kinds`, as far as they were asked for
+  std::size_t n_told = 0;               // of them that have left with events
+  std::vector<Token> tail;              // of a branch: tokens that belong to it but were never decoded
+  std::vector<Token> script;            // tokens to take in place of the sampled ones
   std::size_t script_at = 0;
 
   std::unique_ptr<Sampler> sampler;

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <stdexcept>
 
 #include "aspd/model.h"
 #include "llama.h"
+#include "narrow.h"
 
 namespace aspd {
 
@@ -66,6 +68,20 @@ void SamplingOptions::validate(std::int32_t n_vocab) const {
     check(!std::isnan(bias) && bias != std::numeric_limits<float>::infinity(),
           "logit_bias must be finite or -inf");
   }
+}
+
+Likelihood likelihood_of(Token token, const float* logits, std::int32_t n_vocab, std::int32_t n_top) {
+  const double total = kernels::log_sum_exp(logits, static_cast<std::size_t>(n_vocab));
+  const auto logprob = [&](Token id) { return static_cast<float>(static_cast<double>(logits[id]) - total); };
+  std::vector<Token> ids(static_cast<std::size_t>(n_vocab));
+  std::iota(ids.begin(), ids.end(), 0);
+  const auto end = ids.begin() + std::clamp(n_top, 0, n_vocab);
+  std::partial_sort(ids.begin(), end, ids.end(), [&](Token a, Token b) {
+    return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
+  });
+  Likelihood found{token, logprob(token), {}};
+  for (auto id = ids.begin(); id != end; ++id) found.top.emplace_back(*id, logprob(*id));
+  return found;
 }
 
 // llama.cpp's GBNF engine behind a pointer of its own.

@@ -207,6 +207,35 @@ TEST(grammar_and_bias_govern_what_is_sampled) {
   CHECK_EMPTY(engine);
 }
 
+TEST(likelihoods_come_with_the_text_and_are_those_of_the_logits) {
+  const auto model = tiny_model("storyteller");
+  Engine engine(model, exact());
+  for (const JoinRule rule : kJoinRules) {
+    Request wanted = story(*model, rule);
+    wanted.n_logprobs = 2;
+    wanted.sampling.logit_bias = {{model->tokenize("z", false).front(), 1.0F}};  // changes the row in place
+    const std::vector<Event> events = tell(engine, wanted);
+    const Result& result = *events.back().result;
+    CHECK_EQ(result.text, std::string(kStory));
+    std::string spelt;
+    std::size_t n_told = 0;
+    for (const Event& event : events) {
+      for (const Likelihood& likelihood : event.likelihoods) {
+        REQUIRE(likelihood.top.size() == 2);
+        CHECK_EQ(likelihood.top[0].first, likelihood.token);  // greedy, and a story that is learnt by heart
+        CHECK_EQ(likelihood.top[0].second, likelihood.logprob);
+        CHECK(likelihood.logprob <= 0 && likelihood.top[1].second <= likelihood.logprob);
+        if (event.block == 0) spelt += model->piece(likelihood.token);
+        ++n_told;
+      }
+    }
+    CHECK_EQ(spelt, std::string("HmSo."));
+    CHECK_EQ(static_cast<std::int64_t>(n_told), result.timings.trunk_tokens + result.timings.branch_tokens);
+  }
+  Request none = story(*model, JoinRule::kSum);
+  for (const Event& event : tell(engine, none)) CHECK(event.likelihoods.empty());
+}
+
 TEST(recurrent_and_hybrid_models_decode_serially_and_say_why) {
   for (const char* name : {"mamba", "lfm2"}) {
     const auto model = tiny_model(name);

@@ -46,6 +46,7 @@ Request random_request(const Model& model, Dice& dice) {
   wanted.plan_always = dice.below(5) == 0;
   wanted.max_branches = dice.one_of<std::int32_t>({2, 16});
   wanted.retain = dice.below(2) == 0;
+  wanted.n_logprobs = dice.one_of<std::int32_t>({-1, 0, 3});
   return wanted;
 }
 
@@ -63,6 +64,10 @@ void run_random_requests(const std::shared_ptr<const Model>& model, unsigned see
   while (told.size() < 12 || engine.has_work()) {
     if (told.size() < 12 && dice.below(5) == 0) told[engine.submit(random_request(*model, dice))] = {};
     if (!told.empty() && dice.below(50) == 0) engine.cancel(1 + dice.below(told.size()));
+    if (!told.empty() && dice.below(10) == 0) {
+      engine.cancel_branch(1 + dice.below(told.size()), static_cast<std::int32_t>(dice.below(3)),
+                           static_cast<std::int32_t>(dice.below(4)));
+    }
     for (Event& event : engine.step()) told.at(event.request).push_back(std::move(event));
     CHECK(engine.cells_in_use() <= engine.n_cells());
   }
@@ -92,6 +97,69 @@ TEST(request_cancelled_at_any_step_gives_everything_back) {
     }
     CHECK(over);
     CHECK_EQ(answer(engine, story(*model, rule))->text, std::string(kStory));
+  }
+}
+
+TEST(branch_cancelled_at_any_step_ends_and_the_answer_goes_on) {
+  const auto model = tiny_model("storyteller");
+  Engine engine(model, exact());
+  const auto whole = answer(engine, story(*model, JoinRule::kDrop));
+  for (const JoinRule rule : kJoinRules) {
+    for (std::int32_t branch = 1; branch <= 3; ++branch) {
+      std::size_t n_shorter = 0;
+      for (std::size_t k = 0; k < 40; ++k) {
+        const RequestId id = engine.submit(story(*model, rule));
+        std::vector<Event> events;
+        for (std::size_t step = 0; step < k; ++step) {
+          for (Event& event : engine.step()) events.push_back(std::move(event));
+        }
+        engine.cancel_branch(id, 1, branch);
+        for (Event& event : run(engine)) events.push_back(std::move(event));
+        const Result& result = *events.back().result;
+        CHECK_EQ(fold(events), result.text);
+        CHECK(result.finish_reason == FinishReason::kStop);
+        result.layout.validate();
+        REQUIRE(result.blocks.size() == 1 && result.blocks[0].branches.size() == 3);
+        for (std::size_t i = 0; i < 3; ++i) {
+          const BranchResult& found = result.blocks[0].branches[i];
+          const BranchResult& unstopped = whole->blocks[0].branches[i];
+          if (found.reason != FinishReason::kCancelled) {
+            CHECK_EQ(found.n_tokens, unstopped.n_tokens);
+            continue;
+          }
+          CHECK_EQ(static_cast<std::int32_t>(i) + 1, branch);
+          CHECK(found.n_tokens <= unstopped.n_tokens);
+          n_shorter += found.n_tokens < unstopped.n_tokens ? 1 : 0;
+        }
+        CHECK_EMPTY(engine);
+      }
+      CHECK(n_shorter > 0);
+    }
+    CHECK_EQ(answer(engine, story(*model, rule))->text, std::string(kStory));
+  }
+}
+
+TEST(branch_cancelled_while_it_waits_for_a_lane_is_empty) {
+  const auto model = tiny_model("storyteller");
+  EngineOptions options = exact();
+  options.n_lanes = 1;
+  options.n_requests = 1;
+  Engine engine(model, options);
+  for (const JoinRule rule : kJoinRules) {
+    const RequestId id = engine.submit(story(*model, rule));
+    std::vector<Event> events;
+    while (events.empty() || events.back().kind != EventKind::kFork) {
+      for (Event& event : engine.step()) events.push_back(std::move(event));
+    }
+    engine.cancel_branch(id, 1, 3);
+    for (Event& event : run(engine)) events.push_back(std::move(event));
+    const Result& result = *events.back().result;
+    CHECK_EQ(fold(events), result.text);
+    CHECK_EQ(result.blocks[0].branches[2].n_tokens, std::size_t{0});
+    CHECK(result.blocks[0].branches[2].reason == FinishReason::kCancelled);
+    CHECK_EQ(result.blocks[0].branches[1].n_tokens > 0, true);
+    CHECK(result.finish_reason == FinishReason::kStop);
+    CHECK_EMPTY(engine);
   }
 }
 

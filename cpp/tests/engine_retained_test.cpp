@@ -56,6 +56,35 @@ TEST(next_turn_decodes_only_what_is_new_and_answers_as_without_a_cache) {
   }
 }
 
+TEST(answer_with_a_cancelled_branch_is_gone_on_from_as_without_a_cache) {
+  const auto model = tiny_model("forking");
+  Engine engine(model, exact());
+  Engine fresh(model, exact());
+  for (const JoinRule rule : kJoinRules) {
+    Request first = request(*model, "So 3", control_protocol(*model, rule));
+    first.retain = true;
+    const RequestId id = engine.submit(first);
+    std::vector<Event> events;
+    while (events.empty() || events.back().kind != EventKind::kFork) {
+      for (Event& event : engine.step()) events.push_back(std::move(event));
+    }
+    engine.step();
+    engine.cancel_branch(id, 1, 1);
+    const auto result = run(engine).back().result;
+    REQUIRE(result->blocks.size() == 1);
+    CHECK(result->blocks[0].branches[0].reason == FinishReason::kCancelled);
+    Request second = next_turn(*model, held(first, *result), rule);
+    second.max_tokens = 40;
+    const auto cached = answer(engine, second);
+    const auto anew = answer(fresh, second);
+    CHECK(cached->timings.cached_tokens > static_cast<std::int64_t>(first.prompt.size()));
+    CHECK_EQ(cached->text, anew->text);
+    CHECK_EQ(cached->layout.token_ids, anew->layout.token_ids);
+    CHECK_EMPTY(engine);
+    CHECK_EMPTY(fresh);
+  }
+}
+
 TEST(turn_that_differs_in_its_end_shares_the_beginning) {
   const auto model = tiny_model("storyteller");
   Engine engine(model, exact());

@@ -115,6 +115,20 @@ TEST(a_seed_and_a_stream_decide_every_draw) {
   CHECK(run(0) != run(1));
 }
 
+TEST(likelihood_is_the_log_softmax_of_the_row) {
+  const std::vector<float> row = {1.0F, 3.0F, 2.0F, 3.0F};
+  const double total = std::log(std::exp(1.0) + 2 * std::exp(3.0) + std::exp(2.0));
+  const Likelihood found = likelihood_of(2, row.data(), 4, 3);
+  CHECK(std::fabs(found.logprob - (2.0 - total)) < 1e-6);
+  REQUIRE(found.top.size() == 3);
+  CHECK_EQ(found.top[0].first, 1);  // the first of equals
+  CHECK_EQ(found.top[1].first, 3);
+  CHECK_EQ(found.top[2].first, 2);
+  CHECK(std::fabs(found.top[1].second - (3.0 - total)) < 1e-6);
+  CHECK(likelihood_of(0, row.data(), 4, 0).top.empty());
+  CHECK_EQ(likelihood_of(0, row.data(), 4, 20).top.size(), std::size_t{4});
+}
+
 TEST(options_outside_their_range_are_refused) {
   const auto refused = [](auto change) {
     SamplingOptions options;

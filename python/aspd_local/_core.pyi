@@ -24,6 +24,7 @@ __all__: list[str] = [
     "JoinRule",
     "LEAST_GAIN",
     "Layout",
+    "Likelihood",
     "Marker",
     "Model",
     "ModelOptions",
@@ -49,6 +50,7 @@ __all__: list[str] = [
     "drain_log",
     "enable_kernels",
     "gpu_devices",
+    "grammar_of_schema",
     "has_kernel",
     "has_position_gaps",
     "kernels",
@@ -304,6 +306,14 @@ class SamplingOptions:
     @top_p.setter
     def top_p(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
 
+class Likelihood:
+    @property
+    def logprob(self) -> float: ...
+    @property
+    def token(self) -> int: ...
+    @property
+    def top(self) -> list[tuple[int, float]]: ...
+
 class ModelOptions:
     check_tensors: bool
     use_extra_bufts: bool
@@ -521,6 +531,10 @@ class Request:
     @max_tokens.setter
     def max_tokens(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
     @property
+    def n_logprobs(self) -> int: ...
+    @n_logprobs.setter
+    def n_logprobs(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
     def script(self) -> list[list[int]]: ...
     @script.setter
     def script(
@@ -628,6 +642,8 @@ class Event:
     @property
     def kind(self) -> EventKind: ...
     @property
+    def likelihoods(self) -> list[Likelihood]: ...
+    @property
     def offset(self) -> int: ...
     @property
     def reason(self) -> FinishReason: ...
@@ -646,6 +662,15 @@ class Engine:
         Raises ModelError, ValueError.
         """
     def cancel(self, request_id: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    def cancel_branch(
+        self,
+        request_id: typing.SupportsInt | typing.SupportsIndex,
+        block: typing.SupportsInt | typing.SupportsIndex,
+        branch: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None:
+        """
+        The branch writes no more. From any thread; nothing happens where it has ended already.
+        """
     def clear_retained(self) -> None: ...
     def load_state(self, layout: Layout, state: bytes) -> None: ...
     def logits(self, layout: Layout) -> bytes:
@@ -858,6 +883,11 @@ def enable_kernels(on: bool) -> None:
 def gpu_devices() -> list[str]:
     """
     Names of the GPUs that this build can use.
+    """
+
+def grammar_of_schema(schema_json: str) -> str:
+    """
+    GBNF that admits only JSON of a JSON schema. Raises ValueError: no schema, a pattern without a grammar, or beyond the limits (aspd/schema.h).
     """
 
 def has_kernel(type: str, repacked: bool) -> bool:

@@ -42,7 +42,9 @@ struct Request {
   std::vector<std::string> stop;   // strings that end the answer; not part of its text
   bool plan_always = false;        // open the plan at once
   std::int32_t max_branches = 16;  // of one block; a plan with more is decoded serially
-  bool retain = true;              // keep the answer in the cache when it is done
+  std::int32_t n_logprobs =
+      -1;              // likeliest tokens told beside each one of the text, 0 to 20; -1: none is told
+  bool retain = true;  // keep the answer in the cache when it is done
   // To replay an answer for its times: tokens that are taken in place of the sampled ones, which are sampled
   // all the same. [0]: the trunk's, [i]: those of the i-th branch of the answer. A lane whose tokens are used
   // up goes on by itself.
@@ -108,7 +110,8 @@ struct Event {
   std::int32_t branch = 0;
   std::size_t offset = 0;
   std::string text;
-  std::vector<std::string> titles;            // kFork
+  std::vector<Likelihood> likelihoods;  // kText, where asked for: of sampled tokens that are text by now
+  std::vector<std::string> titles;      // kFork
   FinishReason reason = FinishReason::kStop;  // kEnd
   std::shared_ptr<const Result> result;       // kDone
 };
@@ -142,6 +145,10 @@ class Engine {
   std::vector<Event> step();
   // From any thread, also while step() runs: the next step() ends with this request's kDone.
   void cancel(RequestId id);
+  // From any thread, also while step() runs: a branch writes no more, and ends with the reason kCancelled in
+  // one of the next steps; the answer goes on without the rest of it. Nothing happens where it has ended
+  // already.
+  void cancel_branch(RequestId id, std::int32_t block, std::int32_t branch);
   // From any thread: breaks off a running step(), which then changes nothing; all requests stay.
   void interrupt();
   // poll: called now and then on the thread that computes, while a long step is computed; false breaks the

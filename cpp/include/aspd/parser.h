@@ -66,6 +66,8 @@ class Parser {
   void after_join(int n_blocks);
 
   [[nodiscard]] State state() const { return state_; }
+  // Tokens at the end of the lane that may be markup, and are not text yet.
+  [[nodiscard]] std::size_t n_held() const { return state_ == State::kPlan ? plan_.size() : held_.size(); }
 
  private:
   struct Held {  // a token whose bytes are not released yet

@@ -35,6 +35,16 @@ struct SamplingOptions {
   void validate(std::int32_t n_vocab) const;
 };
 
+// How likely a model holds a token to be. Natural logarithms, over the whole vocabulary.
+struct Likelihood {
+  Token token = -1;
+  float logprob = 0;
+  std::vector<std::pair<Token, float>> top;  // the likeliest tokens, descending
+};
+// logits: [n_vocab], as the model gave them: before penalties, filters and bans. n_top: entries of `top`.
+[[nodiscard]] Likelihood likelihood_of(Token token, const float* logits, std::int32_t n_vocab,
+                                       std::int32_t n_top);
+
 // May this token come next? Asked only for candidates that are about to be chosen.
 using Allowed = std::function<bool(Token)>;
 
@@ -55,7 +65,6 @@ class Sampler {
   void accept(Token token);
   // Forgets the last n accepted tokens. Not with a grammar.
   void rewind(std::size_t n_tokens);
-  // Natural logarithm of the chosen token's probability before penalties and filters, of the last sample().
   [[nodiscard]] const SamplingOptions& options() const { return options_; }
 
  private:
