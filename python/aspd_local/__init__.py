@@ -22,7 +22,7 @@ from aspd_local.errors import (
     ProtocolError,
 )
 from aspd_local.events import Done, End, Event, Fork, Join, ReadingOrder, Text, fold
-from aspd_local.results import Answer, Block, Branch, Timings, Usage
+from aspd_local.results import Answer, Block, Branch, Timings, TokenLogprob, Usage
 
 if TYPE_CHECKING:
     from aspd_local.model import Model
@@ -51,6 +51,7 @@ __all__ = [
     "ReadingOrder",
     "Text",
     "Timings",
+    "TokenLogprob",
     "Usage",
     "__version__",
     "fold",

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from aspd_local.results import Answer, FinishReason
+from aspd_local.results import Answer, FinishReason, TokenLogprob
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,14 @@ class Text:
         branch: "2.1" for branch 1 of block 2; None for the trunk.
         offset: where it belongs within its branch or trunk, in code points.
         text: whole code points, never empty.
+        logprobs: where they were asked for: of the sampled tokens that have become text by now; text that the
+            protocol writes, such as headings, has none.
     """
 
     branch: str | None
     offset: int
     text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,37 +76,39 @@ class ReadingOrder:
     """
 
     def __init__(self) -> None:
-        self._waiting: list[
-            tuple[str, list[str]]
-        ] = []  # branches of the open block that are not over in reading order
+        self._waiting: list[tuple[str, list[Text]]] = []  # branches of the open block that are not read yet
         self._over: set[str] = set()
 
     def feed(self, event: Event) -> str:
         """The text that may be read now; "" if there is none."""
+        return "".join(piece.text for piece in self.pieces(event))
+
+    def pieces(self, event: Event) -> list[Text]:
+        """The pieces of text that may be read now, as they came."""
         match event:
             case Fork(block, titles):
                 self._waiting = [(branch_name(block, n), []) for n in range(1, len(titles) + 1)]
-            case Text(None, _, text):
-                return text
-            case Text(branch, _, text):
+            case Text(branch=None):
+                return [event]
+            case Text(branch=branch):
                 if self._waiting and self._waiting[0][0] == branch:
-                    return text
-                next(held for name, held in self._waiting if name == branch).append(text)
+                    return [event]
+                next(held for name, held in self._waiting if name == branch).append(event)
             case End(branch, _):
                 self._over.add(branch)
                 return self._advance(everything=False)
             case Join(_) | Done(_):
                 return self._advance(everything=True)
-        return ""
+        return []
 
-    def _advance(self, *, everything: bool) -> str:
-        pieces: list[str] = []
+    def _advance(self, *, everything: bool) -> list[Text]:
+        pieces: list[Text] = []
         while self._waiting and (everything or self._waiting[0][0] in self._over):
             self._waiting.pop(0)
             if self._waiting:
                 pieces += self._waiting[0][1]
                 self._waiting[0][1].clear()
-        return "".join(pieces)
+        return pieces
 
 
 def fold(events: Iterable[Event]) -> str:

@@ -4,6 +4,7 @@ back as it is in the cache. Bounded; the least recently used answer is forgotten
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -13,29 +14,34 @@ _MOST_ANSWERS = 256
 
 
 class History:
-    """Answers by their text."""
+    """Answers by their text. For any number of threads."""
 
     def __init__(self, most: int = _MOST_ANSWERS) -> None:
         self._most = most
+        self._lock = threading.Lock()
         self._answers: OrderedDict[tuple[str, str], tuple[Segment, ...]] = OrderedDict()
 
     def remember(self, protocol: str, text: str, segments: Sequence[Segment]) -> None:
         """Keeps an answer that was written under a protocol ("serial" for none)."""
-        self._answers[protocol, text] = tuple(segments)
-        self._answers.move_to_end((protocol, text))
-        while len(self._answers) > self._most:
-            self._answers.popitem(last=False)
+        with self._lock:
+            self._answers[protocol, text] = tuple(segments)
+            self._answers.move_to_end((protocol, text))
+            while len(self._answers) > self._most:
+                self._answers.popitem(last=False)
 
     def recall(self, protocol: str, text: str) -> tuple[Segment, ...] | None:
         """The segments of an answer that was written under this protocol; None if it is not known."""
-        if (segments := self._answers.get((protocol, text))) is not None:
-            self._answers.move_to_end((protocol, text))
-        return segments
+        with self._lock:
+            if (segments := self._answers.get((protocol, text))) is not None:
+                self._answers.move_to_end((protocol, text))
+            return segments
 
     def items(self) -> list[tuple[str, str, tuple[Segment, ...]]]:
         """(protocol, text, segments), the least recently used first."""
-        return [(protocol, text, segments) for (protocol, text), segments in self._answers.items()]
+        with self._lock:
+            return [(protocol, text, segments) for (protocol, text), segments in self._answers.items()]
 
     def clear(self) -> None:
         """Forgets everything."""
-        self._answers.clear()
+        with self._lock:
+            self._answers.clear()

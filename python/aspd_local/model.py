@@ -11,6 +11,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,7 +23,7 @@ from aspd_local.history import History
 from aspd_local.layout import JoinRule, Layout, Segment, Trunk, lay_out, structure
 from aspd_local.options import Options
 from aspd_local.protocol import ProtocolFile
-from aspd_local.results import Answer, Block, Branch, FinishReason, Timings, Usage
+from aspd_local.results import Answer, Block, Branch, FinishReason, Timings, TokenLogprob, Usage
 from aspd_local.typing import AnswerOptions, EngineSettings
 
 if TYPE_CHECKING:
@@ -35,6 +36,20 @@ _NEVER_PAYS = "on this machine no number of branches is predicted to pay (aspd p
 Messages = str | Sequence[chat.Message]
 _Word = TypeVar("_Word", bound=str)
 Progress = Callable[[int, int | None, str], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A question as the engine takes it: rendered, tokenised, checked. Made by any thread, asked once.
+
+    Attributes:
+        request: the core's request. protocol: the protocol's name, or "serial".
+        fallback: why parallel decoding is not possible; None if it is, or was not wanted.
+    """
+
+    request: _core.Request
+    protocol: str
+    fallback: str | None
 
 
 class Model:
@@ -104,6 +119,8 @@ class Model:
         self._template = chat.compile_template(self._model) if self._model.chat_template else None
         self._history = History()
         self._queues: dict[int, deque[_core.Event]] = {}  # of the answers that are under way, by request id
+        self._loose: dict[int, Prepared] = {}  # answers under way of submit(), by request id
+        self._news: list[_core.Event] = []  # of those, not given out yet
         self._step_lock: asyncio.Lock | None = None
         self._last: tuple[str, Layout] | None = (
             None  # protocol and layout of the last answer, for save_session
@@ -157,11 +174,11 @@ class Model:
 
         Raises: as chat(), when the first event is asked for.
         """
-        return self._events(*self._chat_request(messages, Options(**options)))
+        return self._events(self.prepare(messages, **options))
 
     def stream_prompt(self, prompt: str, **options: Unpack[AnswerOptions]) -> Iterator[Event]:
         """As stream(), for a plain prompt."""
-        return self._events(*self._plain_request(prompt, Options(**options)))
+        return self._events(self.prepare_prompt(prompt, **options))
 
     def stream_text(self, messages: Messages, **options: Unpack[AnswerOptions]) -> Iterator[str]:
         """The text of an answer in reading order, piece by piece. Raises: as chat()."""
@@ -183,13 +200,13 @@ class Model:
 
     async def astream(self, messages: Messages, **options: Unpack[AnswerOptions]) -> AsyncIterator[Event]:
         """As stream()."""
-        request, name, fallback = self._chat_request(messages, Options(**options))
-        request_id = self._submit(request)
+        prepared = self.prepare(messages, **options)
+        request_id = self._queue(prepared)
         try:
             while True:
                 while not (queue := self._queues[request_id]):
                     await self._astep()
-                event = self._translate(queue.popleft(), request, name, fallback)
+                event = self._translate(queue.popleft(), prepared)
                 yield event
                 if isinstance(event, Done):
                     return
@@ -204,12 +221,78 @@ class Model:
             if piece := order.feed(event):
                 yield piece
 
-    def cancel(self) -> None:
-        """Ends all answers that are under way, from any thread; they end with finish_reason "cancelled"."""
+    def cancel(self, request_id: int | None = None) -> None:
+        """Ends an answer, or all that are under way, from any thread.
+
+        They end with finish_reason "cancelled" in the next step; one that is running is broken off.
+        """
         engine = self._engine
-        if engine is not None:
-            for request_id in list(self._queues):
-                engine.cancel(request_id)
+        if engine is None:
+            return
+        for each in [*self._queues, *self._loose] if request_id is None else [request_id]:
+            engine.cancel(each)
+
+    # --- loops of one's own ----------------------------------------------------------------------------
+
+    def prepare(self, messages: Messages, **options: Unpack[AnswerOptions]) -> Prepared:
+        """A chat's next answer, ready to be submitted; from any thread, while another one steps. Raises: as
+        chat(), but for what only decoding can tell.
+        """
+        return self._chat_request(messages, Options(**options))
+
+    def prepare_prompt(self, prompt: str, **options: Unpack[AnswerOptions]) -> Prepared:
+        """As prepare(), for a plain prompt."""
+        return self._plain_request(prompt, Options(**options))
+
+    def submit(self, prepared: Prepared) -> int:
+        """Hands a question to the engine; its answer's id. The answer moves on with every step().
+
+        Raises:
+            ContextFullError: the prompt does not fit.
+            ProtocolError: the protocol's markers are absent or not CONTROL.
+            EngineBusyError: another thread is inside the engine.
+        """
+        request_id = self._open_engine().submit(prepared.request)
+        self._loose[request_id] = prepared
+        return request_id
+
+    def step(self) -> list[tuple[int, Event]]:
+        """One decode step for all answers that are under way: what happened, in order, for those of submit().
+
+        Where it raises DecodeError, the answers of that step are over, as the next step() tells.
+
+        Raises:
+            DecodeError: llama.cpp could not compute the step.
+            EngineBusyError: another thread is inside the engine.
+        """
+        self._step()
+        news, self._news = self._news, []
+        found: list[tuple[int, Event]] = []
+        for event in news:
+            prepared = self._loose[event.request]
+            told = self._translate(event, prepared)
+            if isinstance(told, Done):
+                del self._loose[event.request]
+            found.append((event.request, told))
+        return found
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a step would do anything."""
+        return bool(self._news) or self._open_engine().has_work
+
+    def cancel_branch(self, request_id: int, branch: str) -> None:
+        """A branch, such as "1.2", writes no more; the answer goes on. From any thread.
+
+        Nothing happens where it has ended already.
+
+        Raises:
+            ValueError: that is no name of a branch.
+        """
+        block, _, number = branch.partition(".")
+        if not (block.isdecimal() and number.isdecimal() and len(branch) <= 12):
+            raise ValueError(f"{branch!r} is no branch: they are named as in '1.2'")
+        self._open_engine().cancel_branch(request_id, int(block), int(number))
 
     # --- the chat's cache ------------------------------------------------------------------------------
 
@@ -303,6 +386,8 @@ class Model:
         self.cancel()
         self._engine = None
         self._queues.clear()
+        self._loose.clear()
+        self._news.clear()
 
     def __enter__(self) -> Model:
         return self
@@ -360,7 +445,7 @@ class Model:
         bound = protocol.bind(self._file, self._model)
         return self._profile.best_gain(bound, self._open_engine().options.n_lanes) < _core.LEAST_GAIN
 
-    def _chat_request(self, messages: Messages, options: Options) -> tuple[_core.Request, str, str | None]:
+    def _chat_request(self, messages: Messages, options: Options) -> Prepared:
         if self._template is None:
             raise ValueError("the model has no chat template; use generate()")
         turns = chat.normalise(messages)
@@ -375,7 +460,7 @@ class Model:
         )
         return self._request(segments, options, file, bound)
 
-    def _plain_request(self, prompt: str, options: Options) -> tuple[_core.Request, str, str | None]:
+    def _plain_request(self, prompt: str, options: Options) -> Prepared:
         if not isinstance(prompt, str):
             raise ValueError("the prompt must be a string")
         file = self._choose(options, for_chat=False)
@@ -392,7 +477,7 @@ class Model:
         options: Options,
         file: ProtocolFile | None,
         bound: _core.Protocol | None,
-    ) -> tuple[_core.Request, str, str | None]:
+    ) -> Prepared:
         rule: JoinRule = "linear" if bound is None else _rule(bound)
         prompt = lay_out(segments, rule, reentry=True)
         request = options.to_request(to_core(prompt), bound)
@@ -401,7 +486,7 @@ class Model:
         fallback = None
         if file is None and options.parallel != "off":
             fallback = self.cannot_join_reason or (_NEVER_PAYS if self._never_pays else None)
-        return request, SERIAL if file is None else file.name, fallback
+        return Prepared(request, SERIAL if file is None else file.name, fallback)
 
     def _ban_markers(self, request: _core.Request) -> None:
         """A serial answer of a model that knows markers must not write them."""
@@ -414,8 +499,8 @@ class Model:
 
     # --- the loop --------------------------------------------------------------------------------------
 
-    def _submit(self, request: _core.Request) -> int:
-        request_id = self._open_engine().submit(request)
+    def _queue(self, prepared: Prepared) -> int:
+        request_id = self._open_engine().submit(prepared.request)
         self._queues[request_id] = deque()
         return request_id
 
@@ -428,6 +513,8 @@ class Model:
         for event in events:
             if (queue := self._queues.get(event.request)) is not None:
                 queue.append(event)
+            elif event.request in self._loose:
+                self._news.append(event)
 
     async def _astep(self) -> None:
         """One step on another thread. Whoever waits steps for all."""
@@ -458,14 +545,14 @@ class Model:
         self._engine.cancel(request_id)
         return True
 
-    def _events(self, request: _core.Request, name: str, fallback: str | None) -> Iterator[Event]:
-        request_id = self._submit(request)
+    def _events(self, prepared: Prepared) -> Iterator[Event]:
+        request_id = self._queue(prepared)
         done = False
         try:
             while not done:
                 while not (queue := self._queues[request_id]):
                     self._step()
-                event = self._translate(queue.popleft(), request, name, fallback)
+                event = self._translate(queue.popleft(), prepared)
                 done = isinstance(event, Done)
                 yield event
         finally:
@@ -474,30 +561,35 @@ class Model:
             elif self._leave(request_id):
                 self._step()
 
-    def _translate(
-        self, event: _core.Event, request: _core.Request, name: str, fallback: str | None
-    ) -> Event:
+    def _translate(self, event: _core.Event, prepared: Prepared) -> Event:
         kind = _core.EventKind
         if event.kind == kind.TEXT:
             branch = branch_name(event.block, event.branch) if event.block else None
-            return Text(branch, event.offset, event.text)
+            return Text(branch, event.offset, event.text, tuple(map(self._logprob, event.likelihoods)))
         if event.kind == kind.FORK:
             return Fork(event.block, tuple(event.titles))
         if event.kind == kind.END:
             return End(branch_name(event.block, event.branch), _reason(event.reason))
         if event.kind == kind.JOIN:
             return Join(event.block)
-        return Done(self._finish(event.result, request, name, fallback))
+        return Done(self._finish(event.result, prepared))
 
-    def _finish(
-        self, result: _core.Result, request: _core.Request, name: str, fallback: str | None
-    ) -> Answer:
+    def _logprob(self, told: _core.Likelihood) -> TokenLogprob:
+        piece = self._model.piece
+        return TokenLogprob(
+            token_id=told.token,
+            piece=piece(told.token),
+            logprob=told.logprob,
+            top=tuple(TokenLogprob(token_id=t, piece=piece(t), logprob=p) for t, p in told.top),
+        )
+
+    def _finish(self, result: _core.Result, prepared: Prepared) -> Answer:
         said = _from_core(result.layout)
         if len(said):
-            self._history.remember(name, result.text, structure(said))
-        prompt = _from_core(request.prompt)
-        self._last = (name, _concatenate(prompt, said))
-        return _answer(result, name, fallback)
+            self._history.remember(prepared.protocol, result.text, structure(said))
+        prompt = _from_core(prepared.request.prompt)
+        self._last = (prepared.protocol, _concatenate(prompt, said))
+        return _answer(result, prepared.protocol, prepared.fallback)
 
 
 def _engine_options(settings: EngineSettings) -> _core.EngineOptions:

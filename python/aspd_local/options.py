@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from aspd_local import _core
 from aspd_local.layout import JOIN_RULES, JoinRule
@@ -29,6 +30,9 @@ class Options:
             already holds decides which kernels run, and last bits with them.
         stop: strings that end the answer, in reading order; they are not part of its text.
         grammar: GBNF with a rule "root"; the answer is then written serially.
+        json_schema: the answer is JSON of this schema, as llama.cpp's converter reads it; written serially.
+        logprobs: so many of the likeliest tokens, 0 to 20, are told beside each token of the text, in
+            events.Text.logprobs; None: none is told.
         max_branches: a plan with more is decoded serially.
         join_rule: instead of the protocol's own: how positions go on after a join (DESIGN, section 4). For
             comparisons: a model was made for one of them.
@@ -48,6 +52,8 @@ class Options:
     seed: int | None = None
     stop: str | Sequence[str] = ()
     grammar: str | None = None
+    json_schema: Mapping[str, Any] | None = None
+    logprobs: int | None = None
     max_branches: int = 16
     join_rule: JoinRule | None = None
 
@@ -64,6 +70,10 @@ class Options:
             raise ValueError("seed must be between 0 and 2**64 - 1")
         if any(not text for text in self.stop_strings()):
             raise ValueError("a stop string is empty")
+        if self.grammar is not None and self.json_schema is not None:
+            raise ValueError("grammar and json_schema exclude each other")
+        if self.logprobs is not None and not 0 <= self.logprobs <= 20:
+            raise ValueError(f"logprobs must be between 0 and 20, not {self.logprobs}")
 
     def stop_strings(self) -> list[str]:
         """The stop strings as a list."""
@@ -79,6 +89,7 @@ class Options:
         request.stop = self.stop_strings()
         request.plan_always = self.plan == "always"
         request.max_branches = self.max_branches
+        request.n_logprobs = -1 if self.logprobs is None else self.logprobs
         return request
 
     def _sampling(self) -> _core.SamplingOptions:
@@ -93,7 +104,7 @@ class Options:
             "frequency_penalty": self.frequency_penalty,
             "logit_bias": list((self.logit_bias or {}).items()),
             "seed": secrets.randbits(64) if self.seed is None else self.seed,
-            "grammar": self.grammar or "",
+            "grammar": self._gbnf(),
         }
         for name, value in values.items():
             try:
@@ -101,3 +112,12 @@ class Options:
             except (TypeError, OverflowError) as error:
                 raise ValueError(f"{name} cannot be {value!r}") from error
         return sampling
+
+    def _gbnf(self) -> str:
+        if self.json_schema is None:
+            return self.grammar or ""
+        try:
+            text = json.dumps(self.json_schema, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"json_schema is not JSON: {error}") from error
+        return _core.grammar_of_schema(text)

@@ -9,6 +9,22 @@ FinishReason = Literal["stop", "length", "cancelled"]
 
 
 @dataclass(frozen=True, kw_only=True)
+class TokenLogprob:
+    """How likely the model held a token of the text to be.
+
+    Attributes:
+        token_id: the token. piece: its bytes, which may be part of a code point.
+        logprob: natural logarithm of its probability over the whole vocabulary, before penalties and filters.
+        top: the likeliest tokens at its place, descending, as many as were asked for; their `top` is empty.
+    """
+
+    token_id: int
+    piece: bytes
+    logprob: float
+    top: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Branch:
     """One independent part of an answer.
 

@@ -5,7 +5,7 @@ EngineOptions in the core.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from aspd_local.layout import JoinRule
 
@@ -27,6 +27,8 @@ class AnswerOptions(TypedDict, total=False):
     seed: int | None
     stop: str | Sequence[str]
     grammar: str | None
+    json_schema: Mapping[str, Any] | None
+    logprobs: int | None
     max_branches: int
     join_rule: JoinRule | None
 
