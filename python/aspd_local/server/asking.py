@@ -1,0 +1,93 @@
+"""From the body of a request to what a model is asked."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from aspd_local.chat import Message
+from aspd_local.server.problems import Problem
+from aspd_local.server.schemas import ChatBody, ChatMessage, CompletionBody, Extension, Sampling
+from aspd_local.typing import AnswerOptions
+
+# Options that a body has under the name of AnswerOptions.
+_PLAIN = frozenset(Sampling.model_fields) & frozenset(AnswerOptions.__annotations__) - {"logit_bias", "seed"}
+_ANY_OBJECT = {"type": "object"}
+
+
+def chat_messages(body: ChatBody) -> list[Message]:
+    """The chat as a model takes it."""
+    return [_message(message) for message in body.messages]
+
+
+def _message(message: ChatMessage) -> Message:
+    content = message.content
+    text = content if isinstance(content, str) else "".join(part.text for part in content)
+    return {"role": "system" if message.role == "developer" else message.role, "content": text}
+
+
+def chat_options(body: ChatBody) -> AnswerOptions:
+    """Options of a chat's answer. Raises Problem (400)."""
+    options = _options(body)
+    if body.max_completion_tokens is not None:
+        if body.max_tokens is not None:
+            raise Problem(
+                400, "max_tokens and max_completion_tokens exclude each other", param="max_completion_tokens"
+            )
+        options["max_tokens"] = body.max_completion_tokens
+    if body.logprobs:
+        options["logprobs"] = body.top_logprobs or 0
+    elif body.top_logprobs:
+        raise Problem(400, "top_logprobs needs logprobs", param="top_logprobs")
+    form = body.response_format
+    if form is not None and form.type != "text":
+        if body.grammar is not None:
+            raise Problem(400, "grammar and response_format exclude each other", param="grammar")
+        if form.type == "json_object":
+            options["json_schema"] = _ANY_OBJECT
+        elif form.json_schema is None or form.json_schema.schema_ is None:
+            raise Problem(400, "response_format has no json_schema.schema", param="response_format")
+        else:
+            options["json_schema"] = form.json_schema.schema_
+    return options
+
+
+def completion_options(body: CompletionBody) -> AnswerOptions:
+    """Options of a plain prompt's continuation. Raises Problem (400)."""
+    options = _options(body)
+    if body.logprobs is not None:
+        options["logprobs"] = body.logprobs
+    return options
+
+
+def completion_prompt(body: CompletionBody) -> str:
+    """The prompt; a list has one."""
+    return body.prompt if isinstance(body.prompt, str) else body.prompt[0]
+
+
+def _options(body: Sampling) -> AnswerOptions:
+    own = body.aspd or Extension()
+    plain = body.model_dump(include=set(_PLAIN), exclude_none=True)
+    options = cast(AnswerOptions, {**plain, **own.model_dump(exclude={"stream"})})
+    if body.logit_bias:
+        options["logit_bias"] = _biases(body.logit_bias)
+    if body.seed is not None:
+        options["seed"] = body.seed % 2**64
+    if body.stream_options is not None and not body.stream:
+        raise Problem(400, "stream_options needs stream", param="stream_options")
+    return options
+
+
+def _biases(said: dict[str, float]) -> dict[int, float]:
+    """By token id; -100 bans, as with OpenAI."""
+    found: dict[int, float] = {}
+    for key, bias in said.items():
+        if not (key.isdecimal() and len(key) < 10):
+            raise Problem(400, f"logit_bias: {key!r} is no token id", param="logit_bias")
+        found[int(key)] = float("-inf") if bias <= -100 else bias
+    return found
+
+
+def nth_seed(options: AnswerOptions, number: int) -> AnswerOptions:
+    """Options of the number-th choice, from 0: each has a seed of its own."""
+    seed = options.get("seed")
+    return options if seed is None or number == 0 else {**options, "seed": (seed + number) % 2**64}

@@ -1,0 +1,142 @@
+"""Bodies of requests, field by field. A field that is not known is refused by its name, never ignored."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
+
+MOST_TOKENS = 2**31 - 1
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Name = Annotated[str, StringConstraints(max_length=256)]
+Stop = str | Annotated[list[str], Field(max_length=16)] | None
+
+
+class Body(BaseModel):
+    """Of any request."""
+
+    model_config = ConfigDict(extra="forbid", strict=False, protected_namespaces=())
+
+
+class Extension(Body):
+    """What other servers do not have.
+
+    stream "live": chunks carry the events of branches as they happen. parallel, plan, max_branches: as in
+    aspd_local.options.Options.
+    """
+
+    stream: Literal["reading", "live"] = "reading"
+    parallel: Name = "auto"
+    plan: Literal["auto", "always"] = "auto"
+    max_branches: Annotated[StrictInt, Field(ge=1, le=16)] = 16
+
+
+class StreamOptions(Body):
+    """include_usage: a last chunk without choices says how many tokens it took."""
+
+    include_usage: StrictBool = False
+
+
+class Sampling(Body):
+    """What all ways to ask share, under the names of OpenAI and of llama.cpp."""
+
+    model: Name | None = None
+    stream: StrictBool | None = None
+    stream_options: StreamOptions | None = None
+    n: Annotated[StrictInt, Field(ge=1, le=8)] | None = None
+    temperature: Annotated[Number, Field(ge=0, le=100)] | None = None
+    top_p: Annotated[Number, Field(gt=0, le=1)] | None = None
+    top_k: Annotated[StrictInt, Field(ge=0, le=MOST_TOKENS)] | None = None
+    min_p: Annotated[Number, Field(ge=0, le=1)] | None = None
+    repeat_penalty: Annotated[Number, Field(gt=0, le=10)] | None = None
+    presence_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
+    logit_bias: (
+        Annotated[dict[Name, Annotated[Number, Field(ge=-100, le=100)]], Field(max_length=1024)] | None
+    ) = None
+    seed: Annotated[StrictInt, Field(ge=-(2**63), lt=2**64)] | None = None
+    stop: Stop = None
+    max_tokens: Annotated[StrictInt, Field(ge=1, le=MOST_TOKENS)] | None = None
+    grammar: Annotated[str, StringConstraints(max_length=1 << 16)] | None = None
+    user: str | None = None
+    metadata: dict[str, Any] | None = None
+    store: Literal[False] | None = None
+    aspd: Extension | None = None
+
+
+class TextPart(Body):
+    """A part of a content that is a list."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ChatMessage(Body):
+    """One turn. What templates have no place for, such as a name, is accepted only where it is empty."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | Annotated[list[TextPart], Field(max_length=1024)]
+    name: None = None
+    refusal: None = None
+    audio: None = None
+    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
+    function_call: None = None
+    tool_calls: Annotated[list[Any], Field(max_length=0)] | None = None
+
+
+class JsonSchema(Body):
+    """OpenAI's wrapping of a schema."""
+
+    name: Name | None = None
+    description: str | None = None
+    schema_: dict[str, Any] | None = Field(default=None, alias="schema")
+    strict: StrictBool | None = None
+
+
+class ResponseFormat(Body):
+    """What form the answer has."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+
+class ChatBody(Sampling):
+    """POST /v1/chat/completions."""
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=4096)]
+    max_completion_tokens: Annotated[StrictInt, Field(ge=1, le=MOST_TOKENS)] | None = None
+    logprobs: StrictBool | None = None
+    top_logprobs: Annotated[StrictInt, Field(ge=0, le=20)] | None = None
+    response_format: ResponseFormat | None = None
+
+
+class CompletionBody(Sampling):
+    """POST /v1/completions."""
+
+    prompt: str | Annotated[list[str], Field(min_length=1, max_length=1)]
+    logprobs: Annotated[StrictInt, Field(ge=0, le=20)] | None = None
+    echo: Literal[False] | None = None
+    suffix: None = None
+    best_of: Literal[1] | None = None
+
+
+class ControlBody(Body):
+    """POST /v1/chat/completions/control: ends an answer, or one of its branches."""
+
+    id: Name
+    action: Literal["cancel", "branch_end"]
+    branch: Name | None = None
+
+
+class TokenizeBody(Body):
+    """POST /tokenize."""
+
+    content: str
+    model: Name | None = None
+
+
+class DetokenizeBody(Body):
+    """POST /detokenize."""
+
+    tokens: Annotated[list[StrictInt], Field(max_length=1 << 20)]
+    model: Name | None = None

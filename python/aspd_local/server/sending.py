@@ -1,0 +1,76 @@
+"""Server-sent events as unmodified clients bear them: `data:` lines alone, a keep-alive of one line.
+
+No `event:` or `id:` lines, no comment with a blank line behind it: some clients stop at each of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+KEEP_ALIVE_S = 15.0
+DONE = b"data: [DONE]\n\n"
+
+
+def data_line(body: dict[str, Any]) -> bytes:
+    """An event of the stream."""
+    return b"data: " + json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+
+
+async def gone(receive: Receive) -> None:
+    """Returns when the client has left."""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+
+
+class EventStream(Response):
+    """An answer in pieces. When the client leaves, or takes nothing for too long, they are closed."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, pieces: AsyncIterator[bytes], send_s: float) -> None:
+        self.status_code = 200
+        self.background = None
+        self.body = b""
+        self._pieces = pieces
+        self._send_s = send_s
+        self.init_headers({"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+        self.raw_headers = [header for header in self.raw_headers if header[0] != b"content-length"]
+
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        left = asyncio.ensure_future(gone(receive))
+        sent = asyncio.ensure_future(self._send_all(send))
+        try:
+            await asyncio.wait({left, sent}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (left, sent):
+                task.cancel()
+            await asyncio.gather(left, sent, return_exceptions=True)
+
+    async def _send_all(self, send: Send) -> None:
+        pieces = self._pieces.__aiter__()
+        try:
+            waiting = asyncio.ensure_future(anext(pieces, None))
+            while True:
+                done, _ = await asyncio.wait({waiting}, timeout=KEEP_ALIVE_S)
+                piece = waiting.result() if done else b": ping\n"
+                more = piece is not None
+                body = {"type": "http.response.body", "body": piece or b"", "more_body": more}
+                await asyncio.wait_for(send(body), self._send_s)
+                if not more:
+                    return
+                if done:
+                    waiting = asyncio.ensure_future(anext(pieces, None))
+        finally:
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+            if (close := getattr(pieces, "aclose", None)) is not None:
+                await close()
