@@ -77,6 +77,18 @@ def _eval(context: typer.Context) -> None:
         evaluation.app(context.args or [word], prog_name="aspd eval")
 
 
+@app.command(
+    "serve",
+    help="Answer clients that speak OpenAI's protocol, and show a page where branches can be watched.",
+    add_help_option=False,
+    context_settings=_PASSED_ON,
+)
+def _serve(context: typer.Context) -> None:
+    from aspd_local.cli import serve  # as above
+
+    serve.app(context.args, prog_name="aspd serve")
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         from aspd_local import __version__

@@ -45,7 +45,7 @@ class ServerConfig:
         keep_alive: seconds that a model stays in memory after its last answer; negative: for ever.
         memory_bytes: of all models in memory together; None: no limit.
         engine: settings of every model.
-        offline: fetch nothing.
+        offline: fetch nothing. n_gpu_layers: as in Model.
     """
 
     models: dict[str, str]
@@ -58,6 +58,7 @@ class ServerConfig:
     keep_alive: float = 300.0
     memory_bytes: int | None = None
     offline: bool = False
+    n_gpu_layers: int = -1
     engine: EngineSettings = field(default_factory=EngineSettings)
     limits: Limits = field(default_factory=Limits)
 

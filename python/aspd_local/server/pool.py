@@ -78,7 +78,7 @@ class Pool:
         config = self._config
         begun = time.monotonic()
         try:
-            model = await asyncio.to_thread(Model, entry.source, offline=config.offline, **config.engine)
+            model = await asyncio.to_thread(self._open, entry.source)
         except (ModelError, DownloadError, ValueError, OSError) as error:
             raise Problem(
                 503, f"the model {entry.name} cannot be loaded: {error}", code="model_not_available"
@@ -90,6 +90,10 @@ class Pool:
         entry.engine = EngineLoop(model, config.limits.n_waiting)
         _log.info("%s: loaded in %.1f s, %d MiB", entry.name, time.monotonic() - begun, need >> 20)
         return entry.engine
+
+    def _open(self, source: str) -> Model:
+        config = self._config
+        return Model(source, offline=config.offline, n_gpu_layers=config.n_gpu_layers, **config.engine)
 
     async def _make_room(self, n_bytes: int) -> bool:
         """Gives up idle models, the longest unused first, until others hold at most n_bytes."""

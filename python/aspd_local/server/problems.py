@@ -7,7 +7,6 @@ from typing import Any
 
 from aspd_local.errors import AspdError, ContextFullError, DownloadError, ModelError, ProtocolError
 
-
 _STATUS: dict[type[AspdError], tuple[int, str]] = {
     DownloadError: (503, "model_not_available"),
     ModelError: (400, "model_error"),  # of its chat template

@@ -1,0 +1,62 @@
+"""A server's process: listens, says where, ends on SIGTERM and SIGINT within a stated time."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from aspd_local.server.app import create_app
+from aspd_local.server.config import ServerConfig
+
+
+def listen(config: ServerConfig) -> socket.socket:
+    """A socket bound to the configured address. Raises OSError: it is in use, or not of this machine."""
+    host = config.host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, config.port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def serve(config: ServerConfig, bound: socket.socket, ready: Callable[[str], None]) -> bool:
+    """Serves until a signal; False where the default model could not be loaded.
+
+    Args:
+        bound: from listen(). ready: called with the address, once requests are answered.
+    """
+    host, port = bound.getsockname()[:2]
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    server = Announcing(config, lambda: ready(address))
+    server.run(sockets=[bound])
+    return server.started
+
+
+class Announcing(uvicorn.Server):
+    """uvicorn's server, which tells when it is there."""
+
+    def __init__(self, config: ServerConfig, ready: Callable[[], None]) -> None:
+        settings = uvicorn.Config(
+            create_app(config),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="on",
+            timeout_graceful_shutdown=round(config.limits.shutdown_s),
+        )
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # we say it ourselves
+        super().__init__(settings)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's; then tells."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
