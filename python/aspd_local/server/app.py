@@ -181,7 +181,12 @@ class Server:
 
 def create_app(config: ServerConfig) -> ASGIApp:
     """The ASGI application of a server. Its models are loaded when it starts."""
-    server = Server(config)
+    return application(Server(config))
+
+
+def application(server: Server) -> ASGIApp:
+    """As create_app(), around what its routes share."""
+    config = server.config
 
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
@@ -201,7 +206,6 @@ def create_app(config: ServerConfig) -> ASGIApp:
         redoc_url=None,
         responses=_ERRORS,
     )
-    app.state.server = server
     _add_handlers(app)
     _add_routes(app, server)
     return Guard(_Counted(app, server.metrics), config)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import uvicorn
 
-from aspd_local.server.app import create_app
+from aspd_local.server.app import Server, application
 from aspd_local.server.config import ServerConfig
 
 
@@ -40,11 +40,12 @@ def serve(config: ServerConfig, bound: socket.socket, ready: Callable[[str], Non
 
 
 class Announcing(uvicorn.Server):
-    """uvicorn's server, which tells when it is there."""
+    """uvicorn's server, which tells when it is there. inside: what its routes share."""
 
     def __init__(self, config: ServerConfig, ready: Callable[[], None]) -> None:
+        self.inside = Server(config)
         settings = uvicorn.Config(
-            create_app(config),
+            application(self.inside),
             log_config=None,
             access_log=False,
             server_header=False,

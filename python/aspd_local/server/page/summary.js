@@ -1,0 +1,55 @@
+// Says in words what an answer does and did. Knows nothing of the page.
+import { branchesOf, openBlock } from "./answer.js";
+
+/** 0.04 s, 1.8 s, 12 s. */
+export function seconds(value) {
+  return `${value.toFixed(value < 0.095 ? 2 : value < 9.95 ? 1 : 0)} s`;
+}
+
+const counted = (n, noun, nouns = `${noun}s`) => `${n} ${n === 1 ? noun : nouns}`;
+
+/** What the answer is doing, while it is written. */
+export function progress(answer, clock) {
+  const block = openBlock(answer);
+  const growing = block?.branches.filter((branch) => branch.reason === null).length;
+  if (growing) return `Writing ${counted(growing, "branch", "branches")} at once, ${seconds(clock)}`;
+  if (block) return `Joining, ${seconds(clock)}`;
+  return `${answer.lastTime === null ? "Reading the question" : "Writing"}, ${seconds(clock)}`;
+}
+
+/** One line on a finished answer. `mode`: "parallel" or "serial", as it was asked for. */
+export function summary(answer, mode, clock) {
+  const { facts } = answer;
+  const ending = { stop: "", length: " Cut off: the limit of tokens is reached.", cancelled: " Stopped." };
+  if (answer.error !== null) return `Failed after ${seconds(clock)}.`;
+  if (!facts) return `Stopped after ${seconds(clock)}.`;
+  const work = `${counted(facts.tokens, "token")} in ${counted(facts.steps, "step")}, ${seconds(clock)}`;
+  const n = branchesOf(answer).length;
+  if (!n) return `Serial (${whySerial(facts, mode)}): ${work}.${ending[answer.finish]}`;
+  const speedup = answer.timings?.speedup;
+  const gain = speedup ? `, about ${speedup.toFixed(1)} times as fast as serial (an estimate)` : "";
+  const later = facts.fallback ? ` Another plan was decoded serially: ${facts.fallback}.` : "";
+  return `${counted(n, "branch", "branches")}, ${work}${gain}.${later}${ending[answer.finish]}`;
+}
+
+function whySerial(facts, mode) {
+  if (mode === "serial") return "as asked";
+  if (facts.fallback) return facts.fallback;
+  return facts.protocol === "serial" ? "this model does not fork" : "no branches were announced";
+}
+
+/** Tokens of the text, without those of plans and markers. */
+export function textTokens(answer) {
+  const { trunk_tokens: trunk, branch_tokens: branches } = answer.timings ?? {};
+  return trunk === undefined || branches === undefined ? (answer.facts?.tokens ?? 0) : trunk + branches;
+}
+
+/** What a screen reader is told of a chunk that was just folded in; "" for most. */
+export function announcement(answer, chunk, isFirst) {
+  const said = isFirst ? ["Answer begins."] : [];
+  for (const event of chunk.aspd?.events ?? []) {
+    if (event.type === "fork") said.push(`Forked into ${counted(event.titles.length, "branch", "branches")}.`);
+    if (event.type === "join") said.push("Branches joined.");
+  }
+  return said.join(" ");
+}

@@ -1,0 +1,288 @@
+"""What clients get from the real server: whole answers, streams, live events, refusals."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+from served import QUESTION, TEXT, running
+from wire import check_form, chunks, content, folded, live_events
+
+from aspd_local import Fork
+from aspd_local.server import ServerConfig
+
+CHAT = "/v1/chat/completions"
+
+
+def ask(client: httpx2.Client, **body: Any) -> dict[str, Any]:
+    answer = client.post(CHAT, json={"messages": QUESTION, "temperature": 0, **body})
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def stream(client: httpx2.Client, **body: Any) -> list[dict[str, Any]]:
+    said = {"messages": QUESTION, "temperature": 0, "stream": True, **body}
+    with client.stream("POST", CHAT, json=said) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        return chunks(answer.iter_lines())
+
+
+def test_whole_answer_has_text_structure_and_times(client: httpx2.Client) -> None:
+    found = ask(client)
+    choice = found["choices"][0]
+    assert choice["message"] == {"role": "assistant", "content": TEXT, "refusal": None}
+    assert choice["finish_reason"] == "stop"
+    branches = found["aspd"]["blocks"][0]["branches"]
+    assert [branch["id"] for branch in branches] == ["1.1", "1.2", "1.3"]
+    assert [TEXT[slice(*branch["span"])] for branch in branches] == [":one", ":two→2!", ":é"]
+    assert found["timings"]["steps"] == found["aspd"]["steps"] > 0
+    usage = found["usage"]
+    assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+
+
+def test_stream_says_the_same_in_reading_order(client: httpx2.Client) -> None:
+    found = stream(client)
+    check_form(found)
+    assert content(found) == TEXT
+    assert found[-1]["aspd"]["blocks"] == ask(client)["aspd"]["blocks"]
+    assert all("events" not in chunk.get("aspd", {}) for chunk in found)
+
+
+def test_live_stream_carries_every_piece_twice(client: httpx2.Client) -> None:
+    found = stream(client, aspd={"stream": "live"})
+    check_form(found)
+    assert content(found) == folded(found) == TEXT
+    forks = [event for event in live_events(found) if isinstance(event, Fork)]
+    assert forks == [Fork(1, ("a", "b", "c"))]
+
+
+def test_usage_comes_last_where_it_is_asked_for(client: httpx2.Client) -> None:
+    found = stream(client, stream_options={"include_usage": True})
+    assert found[-1]["choices"] == []
+    assert found[-1]["usage"]["completion_tokens"] > 0
+    assert all(chunk["usage"] is None for chunk in found[:-1])
+    check_form(found)
+
+
+def test_several_choices_do_not_interleave(client: httpx2.Client) -> None:
+    found = stream(client, n=3, seed=5)
+    check_form(found, 3)
+    assert [content(found, i) for i in range(3)] == [TEXT] * 3
+    whole = ask(client, n=2)
+    assert [choice["message"]["content"] for choice in whole["choices"]] == [TEXT] * 2
+
+
+def test_serial_on_request(client: httpx2.Client) -> None:
+    found = ask(client, aspd={"parallel": "off"}, max_tokens=8)
+    assert found["aspd"]["blocks"] == []
+    assert found["aspd"]["protocol"] == "serial"
+
+
+def test_logprobs_spell_the_sampled_text(client: httpx2.Client) -> None:
+    whole = ask(client, logprobs=True, top_logprobs=2)
+    told = whole["choices"][0]["logprobs"]["content"]
+    streamed = [
+        each
+        for chunk in stream(client, logprobs=True, top_logprobs=2)
+        for choice in chunk["choices"]
+        if choice["logprobs"]
+        for each in choice["logprobs"]["content"]
+    ]
+    assert streamed == told
+    text = b"".join(bytes(each["bytes"]) for each in told).decode()
+    assert text == "Hm:one:two→2!:éSo."  # the titles were sampled in the plan
+    assert all(len(each["top_logprobs"]) == 2 for each in told)
+    assert whole["choices"][0]["finish_reason"] == "stop"
+
+
+def test_json_schema_governs_the_answer(client: httpx2.Client) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"yes": {"type": "boolean"}},
+        "required": ["yes"],
+        "additionalProperties": False,
+    }
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": True}}
+    said = json.loads(ask(client, response_format=form)["choices"][0]["message"]["content"])
+    assert list(said) == ["yes"]
+
+
+def test_stop_string_ends_the_answer(client: httpx2.Client) -> None:
+    assert ask(client, stop="two")["choices"][0]["message"]["content"] == TEXT.partition("two")[0]
+    assert content(stream(client, stop=["two"])) == TEXT.partition("two")[0]
+
+
+def test_next_turn_finds_the_answer_in_the_cache(client: httpx2.Client) -> None:
+    first = ask(client)
+    said = first["choices"][0]["message"]["content"]
+    turns = [*QUESTION, {"role": "assistant", "content": said}, {"role": "user", "content": "And?"}]
+    second = ask(client, messages=turns)
+    held = first["usage"]["total_tokens"]
+    assert second["usage"]["prompt_tokens_details"]["cached_tokens"] >= 0.95 * held
+
+
+def test_completions_continue_a_plain_text(client: httpx2.Client) -> None:
+    body = {"prompt": "assistant\n", "temperature": 0, "max_tokens": 2, "logprobs": 1}
+    found = client.post("/v1/completions", json=body).json()
+    assert found["object"] == "text_completion"
+    assert found["choices"][0]["text"] == "Hm"
+    assert found["choices"][0]["finish_reason"] == "length"
+    assert found["choices"][0]["logprobs"]["tokens"] == ["H", "m"]
+    with client.stream("POST", "/v1/completions", json={**body, "stream": True}) as answer:
+        said = chunks(answer.iter_lines())
+    assert "".join(chunk["choices"][0]["text"] for chunk in said) == "Hm"
+
+
+def test_content_may_be_a_list_of_texts(client: httpx2.Client) -> None:
+    parts = [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}]
+    one = ask(client, messages=[{"role": "user", "content": parts}])
+    assert one["usage"]["prompt_tokens"] == ask(client)["usage"]["prompt_tokens"]
+
+
+def test_models_health_metrics_and_tokens(client: httpx2.Client) -> None:
+    models = client.get("/v1/models").json()["data"]
+    assert [model["id"] for model in models] == ["story"]
+    assert models[0]["aspd"]["protocol"] == "aspd"
+    assert client.get("/health").json() == {"status": "ok"}
+    ask(client)
+    metrics = client.get("/metrics").text
+    assert 'aspd_requests_total{route="/v1/chat/completions",status="200"}' in metrics
+    assert 'aspd_cells{model="story"} 1024.0' in metrics
+    ids = client.post("/tokenize", json={"content": "Hello →"}).json()["tokens"]
+    assert client.post("/detokenize", json={"tokens": ids}).json() == {"content": "Hello →"}
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"tools": []}, "tools"),
+        ({"tool_choice": "auto"}, "tool_choice"),
+        ({"functions": []}, "functions"),
+        ({"audio": {}}, "audio"),
+        ({"stop": ["a", ""]}, None),
+        ({"n": 9}, "n"),
+        ({"n": 10**9}, "n"),
+        ({"n": -1}, "n"),
+        ({"n": True}, "n"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": 2**63}, "max_tokens"),
+        ({"max_tokens": 5, "max_completion_tokens": 5}, "max_completion_tokens"),
+        ({"temperature": -1}, "temperature"),
+        ({"temperature": "hot"}, "temperature"),
+        ({"top_p": 2}, "top_p"),
+        ({"seed": 2**64}, "seed"),
+        ({"seed": 1.5}, "seed"),
+        ({"top_logprobs": 2}, "top_logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+        ({"logit_bias": {"-1": 1}}, "logit_bias"),
+        ({"logit_bias": {"999999": 1}}, None),
+        ({"logit_bias": {str(i): 1 for i in range(100_000)}}, "logit_bias"),
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
+        ({"messages": []}, "messages"),
+        ({"messages": "Hello"}, "messages"),
+        ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.role"),
+        ({"messages": [{"role": "user"}]}, "messages.0.content"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]}, None),
+        ({"messages": [{"role": "user", "content": "\ud800"}]}, None),
+        ({"response_format": {"type": "json_schema"}}, "response_format"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "odd"}}}}, None),
+        ({"grammar": "root ::= ("}, None),
+        ({"aspd": {"parallel": "no such protocol"}}, None),
+        ({"aspd": {"plan": "sometimes"}}, "aspd.plan"),
+        ({"aspd": {"unknown": 1}}, "aspd.unknown"),
+        ({"messages": [{"role": "user", "content": "x" * 100_000}]}, "messages"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_by_name(
+    client: httpx2.Client, body: dict[str, Any], param: str | None
+) -> None:
+    for streamed in (False, True):
+        said = {"messages": QUESTION, **body, **({"stream": True} if streamed else {})}
+        if streamed and "stream_options" in body:
+            continue
+        raw = json.dumps(said)  # as it is, half a surrogate pair too
+        answer = client.post(CHAT, content=raw, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 400, answer.text
+        error = answer.json()["error"]
+        assert error["type"] == "invalid_request_error"
+        assert error["message"]
+        if param is not None:
+            assert error["param"] == param
+    assert ask(client)["choices"][0]["message"]["content"] == TEXT
+
+
+def test_context_that_is_too_small_is_said_before_anything_is_decoded(client: httpx2.Client) -> None:
+    messages = [{"role": "user", "content": "x" * 3000}]
+    error = client.post(CHAT, json={"messages": messages, "stream": True}).json()["error"]
+    assert error["code"] == "context_length_exceeded"
+    assert "1024" in error["message"]
+
+
+def test_unknown_models_and_routes_are_404(client: httpx2.Client) -> None:
+    answer = client.post(CHAT, json={"messages": QUESTION, "model": "../../etc/passwd"})
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == "model_not_found"
+    for path in (
+        "/v1/nothing",
+        "/page/../app.py",
+        "/page/%2e%2e/app.py",
+        "/page/..%2fapp.py",
+        "/page/nothing",
+    ):
+        assert client.get(path).status_code == 404, path
+    assert client.get(CHAT).status_code == 405
+    assert client.get(CHAT).json()["error"]["message"]
+
+
+def test_control_ends_one_branch_and_the_answer(configured: Callable[..., ServerConfig]) -> None:
+    with running(configured()) as server, server.client() as client:
+        engine = server.inside.pool.entries["story"].engine
+        assert engine is not None
+        step, go = engine.model.step, threading.Semaphore(0)
+
+        def slow_step() -> Any:
+            go.acquire()
+            return step()
+
+        engine.model.step = slow_step  # type: ignore[method-assign]
+        said = {"messages": QUESTION, "temperature": 0, "stream": True, "aspd": {"stream": "live"}}
+        with client.stream("POST", CHAT, json=said) as answer, server.client() as other:
+            lines = []
+            controlled = False
+            go.release(1)
+            for line in answer.iter_lines():
+                lines.append(line)
+                if '"fork"' in line and not controlled:
+                    answer_id = json.loads(line[6:])["id"]
+                    body = {"id": answer_id, "action": "branch_end", "branch": "1.2"}
+                    assert other.post(f"{CHAT}/control", json=body).json() == {"success": True}
+                    assert other.post(f"{CHAT}/control", json={**body, "branch": "x"}).status_code == 400
+                    assert other.post(f"{CHAT}/control", json={**body, "branch": None}).status_code == 400
+                    controlled = True
+                    go.release(1000)
+                elif not controlled:
+                    go.release(1)
+        found = chunks(lines)
+        assert controlled
+        assert content(found) == folded(found) != TEXT
+        branches = found[-1]["aspd"]["blocks"][0]["branches"]
+        assert [branch["reason"] for branch in branches] == ["stop", "cancelled", "stop"]
+        assert found[-1]["choices"][0]["finish_reason"] == "stop"
+        assert client.post(f"{CHAT}/control", json={"id": "none", "action": "cancel"}).status_code == 404
+
+
+def test_full_queue_says_come_again(configured: Callable[..., ServerConfig]) -> None:
+    from aspd_local.server import Limits
+
+    engine = {"n_ctx": 512, "n_requests": 1, "n_threads": 1, "n_threads_batch": 1, "profile": "off"}
+    with running(configured(engine=engine, limits=Limits(n_waiting=1))) as server, server.client() as client:
+        answer = client.post(CHAT, json={"messages": QUESTION, "n": 3})
+        assert answer.status_code == 503
+        assert answer.headers["retry-after"] == "1"
+        assert ask(client, n=2)["choices"][1]["message"]["content"] == TEXT
