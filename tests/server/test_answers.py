@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from served import QUESTION, TEXT, running
 from wire import check_form, chunks, content, folded, live_events
 
-from aspd_local import Fork
+from aspd_local import Event, Fork
 from aspd_local.server import ServerConfig
 
 CHAT = "/v1/chat/completions"
@@ -244,32 +245,28 @@ def test_control_ends_one_branch_and_the_answer(configured: Callable[..., Server
     with running(configured()) as server, server.client() as client:
         engine = server.inside.pool.entries["story"].engine
         assert engine is not None
-        step, go = engine.model.step, threading.Semaphore(0)
+        step, controlled = engine.model.step, threading.Event()
 
-        def slow_step() -> Any:
-            go.acquire()
+        def slow_step() -> list[tuple[int, Event]]:
+            if not controlled.is_set():
+                time.sleep(0.05)
             return step()
 
         engine.model.step = slow_step  # type: ignore[method-assign]
         said = {"messages": QUESTION, "temperature": 0, "stream": True, "aspd": {"stream": "live"}}
         with client.stream("POST", CHAT, json=said) as answer, server.client() as other:
             lines = []
-            controlled = False
-            go.release(1)
             for line in answer.iter_lines():
                 lines.append(line)
-                if '"fork"' in line and not controlled:
+                if '"fork"' in line and not controlled.is_set():
                     answer_id = json.loads(line[6:])["id"]
                     body = {"id": answer_id, "action": "branch_end", "branch": "1.2"}
                     assert other.post(f"{CHAT}/control", json=body).json() == {"success": True}
                     assert other.post(f"{CHAT}/control", json={**body, "branch": "x"}).status_code == 400
                     assert other.post(f"{CHAT}/control", json={**body, "branch": None}).status_code == 400
-                    controlled = True
-                    go.release(1000)
-                elif not controlled:
-                    go.release(1)
+                    controlled.set()
         found = chunks(lines)
-        assert controlled
+        assert controlled.is_set()
         assert content(found) == folded(found) != TEXT
         branches = found[-1]["aspd"]["blocks"][0]["branches"]
         assert [branch["reason"] for branch in branches] == ["stop", "cancelled", "stop"]

@@ -1,0 +1,209 @@
+"""Who may ask, and which bodies are read: hosts, origins, keys, sizes, depth."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import httpx2
+import pytest
+from served import QUESTION, Running, running
+
+from aspd_local.server import Limits, ServerConfig
+
+CHAT = "/v1/chat/completions"
+JSON = {"Content-Type": "application/json"}
+KEY = "a key of this test"
+
+
+@pytest.fixture(scope="module")
+def locked(configured: Callable[..., ServerConfig]) -> Iterator[Running]:
+    config = configured(
+        api_key=KEY, hosts=("box.example",), origins=("https://app.example",), limits=Limits(read_s=1.0)
+    )
+    with running(config) as found:
+        yield found
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "localhost:8411",
+        "LOCALHOST",
+        "127.0.0.1",
+        "127.0.0.1:1",
+        "[::1]",
+        "[::1]:8411",
+        "box.example:5",
+    ],
+)
+def test_own_hosts_are_served(locked: Running, host: str) -> None:
+    with locked.client() as client:
+        assert client.get("/health", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "localhost.evil.example",
+        "evil.example:8411",
+        "localhost.",
+        "127.0.0.1.evil.example",
+        "127.0.0.2",
+        "10.0.0.1",
+        "0.0.0.0",
+        "localhost@evil.example",
+        "localhost/evil",
+        "localhost:port",
+        "[::2]",
+        "[::1",
+        "2130706433",
+        "",
+    ],
+)
+def test_other_hosts_are_refused(locked: Running, host: str) -> None:
+    with locked.client() as client:
+        answer = client.get("/health", headers={"Host": host})
+    assert answer.status_code in (400, 403), answer.text
+
+
+@pytest.mark.parametrize(
+    ("origin", "served", "cors"),
+    [
+        ("https://app.example", True, True),
+        ("https://APP.example/", True, True),
+        ("SELF", True, False),
+        ("http://app.example", False, False),
+        ("https://app.example:444", False, False),
+        ("https://app.example.evil.example", False, False),
+        ("http://localhost:1", False, False),
+        ("https://evil.example", False, False),
+        ("null", False, False),
+        ("", False, False),
+        ("file://", False, False),
+    ],
+)
+def test_origins(locked: Running, origin: str, served: bool, cors: bool) -> None:
+    said = locked.address if origin == "SELF" else origin
+    with locked.client() as client:
+        answer = client.get("/health", headers={"Origin": said})
+    assert answer.status_code == (200 if served else 403)
+    assert ("access-control-allow-origin" in answer.headers) == cors
+    assert "access-control-allow-credentials" not in answer.headers
+
+
+def test_preflight_of_an_allowed_page(locked: Running) -> None:
+    ask = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+    with locked.client() as client:
+        answer = client.options(CHAT, headers=ask)
+        assert answer.status_code == 204
+        assert answer.headers["access-control-allow-origin"] == "https://app.example"
+        assert client.options(CHAT, headers={**ask, "Origin": "https://evil.example"}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer wrong",
+        f"Bearer {KEY[:-1]}",
+        f"Bearer {KEY}x",
+        f"Basic {KEY}",
+        KEY,
+        "Bearer k\u00e9y".encode("latin-1").decode("latin-1"),
+    ],
+)
+def test_without_the_key_only_health_and_the_page_are_open(locked: Running, said: str | None) -> None:
+    headers = {} if said is None else {"Authorization": said.encode("latin-1")}
+    with locked.client() as client:
+        for path in ("/v1/models", "/metrics", "/openapi.json", "/v1/nothing"):
+            answer = client.get(path, headers=headers)  # type: ignore[arg-type]
+            assert answer.status_code == 401
+            assert answer.json()["error"]["code"] == "invalid_api_key"
+        assert client.post(CHAT, json={"messages": QUESTION}).status_code == 401
+        assert client.get("/health").status_code == 200
+
+
+def test_with_the_key_all_is_open(locked: Running) -> None:
+    with locked.client(headers={"Authorization": f"Bearer {KEY}"}) as client:
+        assert client.get("/v1/models").status_code == 200
+        assert client.post(CHAT, json={"messages": QUESTION}).status_code == 200
+
+
+def test_other_machines_need_a_key(configured: Callable[..., ServerConfig]) -> None:
+    with pytest.raises(ValueError, match="can be reached from other machines"):
+        configured(host="0.0.0.0")
+    with pytest.raises(ValueError, match="can be reached from other machines"):
+        configured(host="::")
+    with pytest.raises(ValueError, match="8 characters"):
+        configured(api_key="short")
+    assert not configured(host="0.0.0.0", insecure=True).is_loopback
+    assert configured(host="::1").is_loopback
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"[]", 400),
+        (b'"text"', 400),
+        (b"\xff\xfe{}", 400),
+        (b'{"messages": NaN}', 400),
+        (b'{"temperature": Infinity}', 400),
+        (b'{"n": ' + b"9" * 10_000 + b"}", 400),
+        (b'{"temperature": 1e999}', 400),
+        (b'{"a":' * 100 + b"1" + b"}" * 100, 400),
+        (b"[" * 1_000_000, 400),
+        (b"[]" * 1_000_000, 400),
+        (b'{"a": "' + b"[" * 100_000, 400),
+        (b'{"messages": [' + b",".join([b'{"role":"user","content":"x"}'] * 10_000) + b"]}", 400),
+        (b'{"messages": "' + b"x" * (5 << 20) + b'"}', 413),
+    ],
+)
+def test_hostile_bodies_are_refused_soon_and_the_server_lives(
+    client: httpx2.Client, body: bytes, status: int
+) -> None:
+    begun = time.monotonic()
+    answer = client.post(CHAT, content=body, headers=JSON)
+    assert answer.status_code == status, answer.text[:300]
+    assert len(answer.text) < 2000
+    assert time.monotonic() - begun < 5  # bench/serve.py measures it
+    assert client.get("/health").status_code == 200
+
+
+def test_brackets_in_strings_do_not_nest(client: httpx2.Client) -> None:
+    said = [{"role": "user", "content": '[{"' * 60 + "\\" + '"['}]
+    assert client.post(CHAT, json={"messages": said, "max_tokens": 1}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""]
+)
+def test_only_json_is_a_body(client: httpx2.Client, kind: str) -> None:
+    answer = client.post(CHAT, content=json.dumps({"messages": QUESTION}), headers={"Content-Type": kind})
+    assert answer.status_code == 415
+
+
+def test_slow_sender_is_let_go(locked: Running) -> None:
+    host, port = locked.address.removeprefix("http://").split(":")
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {KEY}\r\n"
+    head += "Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(head.encode())
+        assert b" 408 " in connection.recv(100)
+    with locked.client() as client:
+        assert client.get("/health").status_code == 200
+
+
+def test_answers_carry_headers_that_keep_a_browser_safe(client: httpx2.Client) -> None:
+    for path in ("/", "/health", "/page/page.css"):
+        headers = client.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert "default-src 'self'" in headers["content-security-policy"]

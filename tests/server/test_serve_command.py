@@ -1,0 +1,65 @@
+"""`aspd serve` as a process: says where it is, ends in time, and refuses what cannot be."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import httpx2
+import pytest
+from served import QUESTION
+from typer.testing import CliRunner
+
+from aspd_local.cli.app import app
+from tiny.files import TinyModel
+
+ENTRY = [sys.executable, "-c", "from aspd_local.cli.app import main; main()", "serve", "--port", "0"]
+
+
+def test_serves_until_sigterm(story_model: TinyModel) -> None:
+    command = [*ENTRY, str(story_model.path), "--n-ctx", "512", "--threads", "1", "--profile", "off"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        address = process.stdout.readline().split()[0]
+        assert address.startswith("http://127.0.0.1:")
+        with httpx2.Client(base_url=address, trust_env=False) as client:
+            found = client.post("/v1/chat/completions", json={"messages": QUESTION}).json()
+            assert found["model"] == "served"
+            assert found["choices"][0]["message"]["content"]
+            begun = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) in (0, -signal.SIGTERM)
+        assert time.monotonic() - begun < 15
+        assert process.stderr.read() == ""
+
+
+@pytest.mark.parametrize(
+    ("args", "why"),
+    [
+        (["no-such-model"], "no-such-model"),
+        (["--host", "0.0.0.0"], "can be reached from other machines"),
+        (["--api-key", "short"], "8 characters"),
+        (["--host", "192.0.2.1"], "192.0.2.1"),
+    ],
+)
+def test_what_cannot_be_is_one_line(story_model: TinyModel, args: list[str], why: str) -> None:
+    model = [] if args[0] == "no-such-model" else [str(story_model.path)]
+    result = CliRunner().invoke(app, ["serve", "--port", "0", *args, *model])
+    assert result.exit_code in (1, 2)
+    assert why in result.output
+    assert "Traceback" not in result.output
+    assert result.output.startswith("aspd: ")
+
+
+def test_address_in_use_is_one_line(story_model: TinyModel) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        result = CliRunner().invoke(app, ["serve", str(story_model.path), "--port", port])
+    assert result.exit_code == 2
+    assert result.output.startswith(f"aspd: 127.0.0.1:{port}: ")
