@@ -25,7 +25,7 @@ def test_whole_answer(client: openai.OpenAI) -> None:
 
 @pytest.mark.parametrize("live", [False, True])
 def test_ordinary_loop_prints_the_text(client: openai.OpenAI, live: bool) -> None:
-    extra = {"aspd": {"stream": "live"}} if live else {}
+    extra = {"aspd": {"stream": "live"}} if live else None
     found = client.chat.completions.create(
         model="story",
         messages=QUESTION,  # type: ignore[arg-type]
@@ -33,7 +33,9 @@ def test_ordinary_loop_prints_the_text(client: openai.OpenAI, live: bool) -> Non
         stream=True,
         extra_body=extra,
     )
-    assert "".join(chunk.choices[0].delta.content or "" for chunk in found) == TEXT
+    assert isinstance(found, openai.Stream)
+    pieces = [chunk.choices[0].delta.content or "" for chunk in found]
+    assert "".join(pieces) == TEXT
 
 
 def test_stream_helper_gives_the_final_text(client: openai.OpenAI) -> None:

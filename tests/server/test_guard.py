@@ -123,7 +123,7 @@ def test_without_the_key_only_health_and_the_page_are_open(locked: Running, said
     headers = {} if said is None else {"Authorization": said.encode("latin-1")}
     with locked.client() as client:
         for path in ("/v1/models", "/metrics", "/openapi.json", "/v1/nothing"):
-            answer = client.get(path, headers=headers)  # type: ignore[arg-type]
+            answer = client.get(path, headers=headers)
             assert answer.status_code == 401
             assert answer.json()["error"]["code"] == "invalid_api_key"
         assert client.post(CHAT, json={"messages": QUESTION}).status_code == 401
