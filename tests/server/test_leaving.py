@@ -8,11 +8,14 @@ import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx2
 from served import QUESTION, TEXT, Running, running
 
 from aspd_local.server import Limits, ServerConfig
+from tiny import stories
+from tiny.script import write_scripted
 
 CHAT = "/v1/chat/completions"
 
@@ -44,6 +47,34 @@ def test_three_hundred_leave_at_random_moments(server: Running, idle: Callable[[
     with server.client() as client:
         found = client.post(CHAT, json={"messages": QUESTION, "temperature": 0}).json()
     assert found["choices"][0]["message"]["content"] == TEXT
+
+
+def test_answers_of_many_clients_do_not_cross(
+    configured: Callable[..., ServerConfig], tiny_folder: Path
+) -> None:
+    # What each says depends on its own digit, and on all that its own context holds.
+    script = stories.forking("ab", "cde", "fg", "hij")
+    model = write_scripted(tiny_folder / "crossed.gguf", script, seed=5)
+    engine = {"n_ctx": 2048, "n_requests": 8, "n_threads": 1, "n_threads_batch": 1, "profile": "off"}
+    exact = {"flash_attn": "off", "cache_type": "f32"}
+    config = configured(models={"forking": str(model.path)}, engine={**engine, **exact})
+    with running(config) as server, server.client() as client:
+
+        def ask(number: int) -> tuple[str, int]:
+            said = {
+                "prompt": f"{'x' * (number % 16)} So {number % 4 + 1}",
+                "temperature": 0,
+                "max_tokens": 60,
+            }
+            found = client.post("/v1/completions", json=said).json()
+            return found["choices"][0]["text"], len(found["aspd"]["blocks"])
+
+        alone = [ask(number) for number in range(16)]
+        assert len(set(alone)) >= 8
+        assert sum(n_blocks for _, n_blocks in alone) >= 8
+        with ThreadPoolExecutor(16) as pool:
+            together = list(pool.map(ask, range(16 * 50)))
+        assert together == alone * 50
 
 
 def test_reader_that_takes_nothing_is_let_go(configured: Callable[..., ServerConfig]) -> None:

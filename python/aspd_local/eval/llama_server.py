@@ -57,7 +57,7 @@ def find(program: Path | None) -> Path:
 
 
 class ServerProcess:
-    """A running server with one slot; leaving the context ends it."""
+    """A running server; leaving the context ends it. url: where it listens."""
 
     def __init__(self, command: Sequence[str]) -> None:
         """Starts it and waits until the model is loaded.
@@ -68,7 +68,7 @@ class ServerProcess:
         """
         self._log = tempfile.TemporaryFile(mode="w+", errors="replace")  # noqa: SIM115 (close() does)
         port = _free_port()
-        self._url = f"http://127.0.0.1:{port}"
+        self.url = f"http://127.0.0.1:{port}"
         # A proxy of the environment is for other machines.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         address = ["--host", "127.0.0.1", "--port", str(port)]
@@ -104,11 +104,16 @@ class ServerProcess:
                 code = self._process.returncode
                 raise self.failure(f"ended with exit code {code}: {self.last_line()}")
             try:
-                with self._opener.open(f"{self._url}/health", timeout=5):
+                with self._opener.open(f"{self.url}/health", timeout=5):
                     return
             except OSError:  # not listening yet, or 503 while the model is loaded
                 time.sleep(0.2)
         raise self.failure(f"is not ready after {_START_S:.0f} s: {self.last_line()}")
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
 
     def failure(self, reason: str) -> Exception:
         """The error that says so."""
@@ -117,7 +122,7 @@ class ServerProcess:
     def open(self, body: Mapping[str, Any]) -> Any:
         """The open response to a chat completion. Raises OSError; urllib's HTTPError is one."""
         request = urllib.request.Request(
-            f"{self._url}/v1/chat/completions",
+            f"{self.url}/v1/chat/completions",
             data=json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )
