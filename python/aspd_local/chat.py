@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypedDict, get_args
 
 from aspd_local.errors import ModelError
 from aspd_local.layout import Segment, Trunk
@@ -93,6 +93,37 @@ def _checked(message: object, place: str) -> Message:
     except UnicodeEncodeError as error:
         raise ValueError(f"{place} has half of a surrogate pair at character {error.start}") from None
     return {"role": role, "content": content}
+
+
+class TemplateWithTools:
+    """A chat template that is given functions which the model may call."""
+
+    def __init__(self, template: Template, tools: Sequence[Mapping[str, Any]]) -> None:
+        """tools: as in OpenAI's requests.
+
+        Raises:
+            ValueError: they are no JSON, or the template has no place for them.
+            ModelError: as render_prompt().
+        """
+        self._template = template
+        try:
+            self._extra = json.dumps({"tools": list(tools)}, allow_nan=False, ensure_ascii=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"tools are not JSON: {error}") from error
+        nonce = _nonce()
+        probe = {"type": "function", "function": {"name": nonce, "description": "", "parameters": {}}}
+        said = json.dumps({"tools": [probe]})
+        question = json.dumps([{"role": "user", "content": "x"}])
+        parts = template.render(question, True, said)
+        if nonce not in "".join(text for text, _ in parts):
+            raise ValueError("the model's chat template has no place for tools")
+
+    def render(
+        self, messages_json: str, add_generation_prompt: bool = True, extra_json: str = "{}"
+    ) -> list[tuple[str, bool]]:
+        """As the template, with the tools among its variables. extra_json: not used beside them."""
+        del extra_json
+        return self._template.render(messages_json, add_generation_prompt, self._extra)
 
 
 # --- what is said ---------------------------------------------------------------------------------

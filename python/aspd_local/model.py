@@ -11,7 +11,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -449,20 +449,27 @@ class Model:
         if self._template is None:
             raise ValueError("the model has no chat template; use generate()")
         turns = chat.normalise(messages)
+        template: chat.Template = self._template
+        if options.tools:
+            template = chat.TemplateWithTools(template, options.tools)
+            if options.parallel == "auto":
+                options = replace(options, parallel="off")
         file = self._choose(options, for_chat=True)
         name = SERIAL if file is None else file.name
         if file is not None and file.system:
             examples = [(example.user, example.assistant) for example in file.examples]
-            turns = chat.with_protocol(turns, file.system, examples, self._template)
+            turns = chat.with_protocol(turns, file.system, examples, template)
         bound = None if file is None else protocol.bind(file, self._model, join_rule=options.join_rule)
         segments = chat.prompt_segments(
-            self._model, self._template, turns, lambda text: self._history.recall(name, text)
+            self._model, template, turns, lambda text: self._history.recall(name, text)
         )
         return self._request(segments, options, file, bound)
 
     def _plain_request(self, prompt: str, options: Options) -> Prepared:
         if not isinstance(prompt, str):
             raise ValueError("the prompt must be a string")
+        if options.tools:
+            raise ValueError("tools need a chat")
         file = self._choose(options, for_chat=False)
         bound = None if file is None else protocol.bind(file, self._model, join_rule=options.join_rule)
         bos = [self._model.bos] if self._model.add_bos and self._model.bos >= 0 else []

@@ -33,6 +33,8 @@ class Options:
         json_schema: the answer is JSON of this schema, as llama.cpp's converter reads it; written serially.
         logprobs: so many of the likeliest tokens, 0 to 20, are told beside each token of the text, in
             events.Text.logprobs; None: none is told.
+        tools: functions that a chat's model may call, as in OpenAI's requests; its template tells it of
+            them, and what it calls is part of the text. The answer is serial unless a protocol is named.
         max_branches: a plan with more is decoded serially.
         join_rule: instead of the protocol's own: how positions go on after a join (DESIGN, section 4). For
             comparisons: a model was made for one of them.
@@ -54,6 +56,7 @@ class Options:
     grammar: str | None = None
     json_schema: Mapping[str, Any] | None = None
     logprobs: int | None = None
+    tools: Sequence[Mapping[str, Any]] | None = None
     max_branches: int = 16
     join_rule: JoinRule | None = None
 

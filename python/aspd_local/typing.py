@@ -29,6 +29,7 @@ class AnswerOptions(TypedDict, total=False):
     grammar: str | None
     json_schema: Mapping[str, Any] | None
     logprobs: int | None
+    tools: Sequence[Mapping[str, Any]] | None
     max_branches: int
     join_rule: JoinRule | None
 

@@ -95,7 +95,9 @@ def test_ten_thousand_schedules() -> None:
         events = list(schedule(dice))
         text = fold(events)
         events.append(Done(answer(text, dice)))
-        wanted = Wanted(live=True, usage=dice.random() < 0.5, logprobs=False, told=counted.append)
+        wanted = Wanted(
+            live=True, usage=dice.random() < 0.5, logprobs=False, tools=(), told=counted.append, called=len
+        )
         found = asyncio.run(read([Played(events, dice)], wanted))
         check_form(found)
         assert content(found) == text
@@ -111,7 +113,9 @@ def test_several_choices_one_after_another() -> None:
             events = list(schedule(dice))
             texts.append(fold(events))
             streams.append(Played([*events, Done(answer(texts[-1], dice))], dice))
-        wanted = Wanted(live=False, usage=True, logprobs=False, told=lambda _answer: None)
+        wanted = Wanted(
+            live=False, usage=True, logprobs=False, tools=(), told=lambda _answer: None, called=len
+        )
         found = asyncio.run(read(streams, wanted))
         check_form(found, 3)
         assert [content(found, i) for i in range(3)] == texts

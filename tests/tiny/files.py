@@ -294,7 +294,8 @@ def write_gguf(
     writer.add_eos_token_id(vocabulary[EOS])
     writer.add_eot_token_id(vocabulary[TURN_END])
     writer.add_add_bos_token(False)
-    writer.add_chat_template(CHAT_TEMPLATE)
+    if "tokenizer.chat_template" not in metadata:
+        writer.add_chat_template(CHAT_TEMPLATE)
     for name, tensor in tensors.items():
         writer.add_tensor(name, np.ascontiguousarray(tensor, dtype=np.float32))
     writer.write_header_to_file()

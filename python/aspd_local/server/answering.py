@@ -15,6 +15,7 @@ from aspd_local.server.bodies import Naming
 from aspd_local.server.loop import Stream, Timed
 from aspd_local.server.problems import problem_of
 from aspd_local.server.sending import DONE, data_line
+from aspd_local.server.tools import OPEN, Call, Said, read_calls
 
 _log = logging.getLogger("aspd_local.server")
 _MOST_PIECES = 8  # of text in one chunk: what was held back comes out step by step
@@ -22,12 +23,23 @@ _MOST_PIECES = 8  # of text in one chunk: what was held back comes out step by s
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """What the client asked of the form. told: called with each finished answer."""
+    """What the client asked of the form.
+
+    tools: functions that may be called. told, called: are given each finished answer, and its calls.
+    """
 
     live: bool
     usage: bool
     logprobs: bool
+    tools: tuple[str, ...]
     told: Callable[[Answer], None]
+    called: Callable[[Sequence[Call]], object]
+
+    def read(self, text: str) -> Said:
+        """The calls in a finished answer."""
+        said = read_calls(text, self.tools) if self.tools else Said(text, ())
+        self.called(said.calls)
+        return said
 
 
 async def whole(naming: Naming, streams: Sequence[Stream], wanted: Wanted) -> dict[str, Any]:
@@ -42,7 +54,8 @@ async def whole(naming: Naming, streams: Sequence[Stream], wanted: Wanted) -> di
                 if isinstance(timed.event, Done):
                     answers.append(timed.event.result)
                     wanted.told(timed.event.result)
-        choices.append(naming.choice(index, answers[-1], told if wanted.logprobs else None))
+        said = wanted.read(answers[-1].text)
+        choices.append(naming.choice(index, answers[-1], told if wanted.logprobs else None, said))
     first = answers[0]
     more = {"aspd": bodies.structure(first), "timings": bodies.timings(first)}
     return naming.whole(choices, usage=bodies.usage(answers), **more)
@@ -61,7 +74,8 @@ async def pieces(naming: Naming, streams: Sequence[Stream], wanted: Wanted) -> A
                 if isinstance(done := batch[-1].event, Done):
                     answers.append(done.result)
                     wanted.told(done.result)
-                    yield writer.end(index, done.result)
+                    for line in writer.end(index, done.result):
+                        yield line
         if wanted.usage:
             yield data_line(naming.chunk(None, usage=bodies.usage(answers)))
         yield DONE
@@ -81,10 +95,13 @@ class _Writer:
         self._wanted = wanted
         self._order = ReadingOrder()
         self._number = 0
+        self._sent = ""  # where tools are offered: the text that has left; what may be a call waits
+        self._read = ""  # and the text so far
 
     def begin(self, index: int) -> bytes:
         """The chunk that says who speaks."""
         self._order = ReadingOrder()
+        self._sent = self._read = ""
         choice = self._naming.delta(index, "", None, None)
         if self._naming.kind == "chat":
             choice["delta"] = {"role": "assistant", "content": ""}
@@ -101,16 +118,35 @@ class _Writer:
             events = []
         return lines
 
-    def end(self, index: int, answer: Answer) -> bytes:
-        """The last chunk of a choice: its reason, structure and times."""
-        choice = self._naming.delta(index, "", None, answer.finish_reason)
-        said = {"aspd": bodies.structure(answer), "timings": bodies.timings(answer)}
-        return data_line(self._naming.chunk(choice, **said, **self._no_usage()))
+    def end(self, index: int, answer: Answer) -> list[bytes]:
+        """What is left of a choice, its calls, and its last chunk: the reason, structure and times."""
+        said = self._wanted.read(answer.text)
+        lines = []
+        if self._wanted.tools and (rest := said.content[len(self._sent) :]):
+            lines.append(self._line(self._naming.delta(index, rest, None, None)))
+        if said.calls:
+            lines.append(self._line(self._naming.calls(index, said.calls)))
+        choice = self._naming.delta(index, "", None, bodies.finish_reason(answer, said))
+        more = {"aspd": bodies.structure(answer), "timings": bodies.timings(answer)}
+        return [*lines, data_line(self._naming.chunk(choice, **more, **self._no_usage()))]
 
     def _choice(self, index: int, group: Sequence[Text]) -> dict[str, Any]:
         told = [each for piece in group for each in piece.logprobs]
         text = "".join(piece.text for piece in group)
+        if self._wanted.tools:
+            text = self._without_calls(text)
         return self._naming.delta(index, text, told if self._wanted.logprobs else None, None)
+
+    def _without_calls(self, text: str) -> str:
+        """What of the text may leave: nothing from the first call on, nor the white space before it."""
+        self._read += text
+        before, found, _ = self._read.partition(OPEN)
+        held = before.rstrip() if found else self._read.rstrip()
+        if not found:
+            most = max((n for n in range(len(OPEN)) if held.endswith(OPEN[:n])), default=0)
+            held = held[: len(held) - most].rstrip() if most else held
+        more, self._sent = held[len(self._sent) :], held
+        return more
 
     def _line(self, choice: dict[str, Any], events: Sequence[dict[str, Any]] = ()) -> bytes:
         more: dict[str, Any] = self._no_usage()

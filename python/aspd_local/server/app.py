@@ -39,6 +39,7 @@ from aspd_local.server.schemas import (
     TokenizeBody,
 )
 from aspd_local.server.sending import EventStream, gone
+from aspd_local.server.tools import OPEN, Remembered
 from aspd_local.typing import AnswerOptions
 
 _log = logging.getLogger("aspd_local.server")
@@ -56,15 +57,20 @@ class Server:
         self.pool = Pool(config)
         self.metrics = Metrics(self.pool)
         self.ready = False
+        self.calls = Remembered()
         self.under_way: dict[str, list[Stream]] = {}  # by the id of the answer
 
     # --- answers -----------------------------------------------------------------------------------
 
     async def chat(self, body: ChatBody, request: Request) -> Response:
         """An answer to a chat."""
-        messages, options = asking.chat_messages(body), asking.chat_options(body)
+        messages = asking.chat_messages(body, self.calls)
+        options = asking.chat_options(body)
 
         def prepare(model: Model, number: int) -> Prepared:
+            if "tools" in options and OPEN not in model.core.chat_template:
+                why = "the model's chat template has no place for tools, or a form of calls that is not known"
+                raise Problem(400, why, param="tools", code="unsupported_parameter")
             return model.prepare(messages, **asking.nth_seed(options, number))
 
         return await self._answer(body, request, "chatcmpl-", prepare, options)
@@ -96,7 +102,9 @@ class Server:
                 live=body.aspd is not None and body.aspd.stream == "live",
                 usage=body.stream_options is not None and body.stream_options.include_usage,
                 logprobs="logprobs" in options,
+                tools=asking.tool_names(body),
                 told=self.metrics.count,
+                called=self.calls.keep,
             )
             stack.callback(self._forget, naming.id)
             self.under_way[naming.id] = streams

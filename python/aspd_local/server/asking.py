@@ -6,7 +6,15 @@ from typing import cast
 
 from aspd_local.chat import Message
 from aspd_local.server.problems import Problem
-from aspd_local.server.schemas import ChatBody, ChatMessage, CompletionBody, Extension, Sampling
+from aspd_local.server.schemas import (
+    ChatBody,
+    ChatMessage,
+    CompletionBody,
+    Extension,
+    NamedTool,
+    Sampling,
+)
+from aspd_local.server.tools import Remembered, grammar
 from aspd_local.typing import AnswerOptions
 
 # Options that a body has under the name of AnswerOptions.
@@ -14,14 +22,20 @@ _PLAIN = frozenset(Sampling.model_fields) & frozenset(AnswerOptions.__annotation
 _ANY_OBJECT = {"type": "object"}
 
 
-def chat_messages(body: ChatBody) -> list[Message]:
-    """The chat as a model takes it."""
-    return [_message(message) for message in body.messages]
+def chat_messages(body: ChatBody, remembered: Remembered) -> list[Message]:
+    """The chat as a model takes it; calls of earlier turns are text again. Raises Problem."""
+    return [_message(message, remembered) for message in body.messages]
 
 
-def _message(message: ChatMessage) -> Message:
-    content = message.content
+def _message(message: ChatMessage, remembered: Remembered) -> Message:
+    content = message.content or ""
     text = content if isinstance(content, str) else "".join(part.text for part in content)
+    for call in message.tool_calls or ():
+        try:
+            said = remembered.text(call.id, call.function.name, call.function.arguments)
+        except ValueError as error:
+            raise Problem(400, f"tool_calls: {call.id}: {error}", param="messages") from error
+        text += "\n" + said if text else said
     return {"role": "system" if message.role == "developer" else message.role, "content": text}
 
 
@@ -48,7 +62,36 @@ def chat_options(body: ChatBody) -> AnswerOptions:
             raise Problem(400, "response_format has no json_schema.schema", param="response_format")
         else:
             options["json_schema"] = form.json_schema.schema_
+    _offer_tools(body, options)
     return options
+
+
+def tool_names(body: Sampling) -> tuple[str, ...]:
+    """Functions that the answer may call."""
+    if not isinstance(body, ChatBody) or not body.tools or body.tool_choice == "none":
+        return ()
+    return tuple(tool.function.name for tool in body.tools)
+
+
+def _offer_tools(body: ChatBody, options: AnswerOptions) -> None:
+    names = tool_names(body)
+    if not names:
+        if body.tool_choice not in (None, "none", "auto"):
+            raise Problem(400, "tool_choice needs tools", param="tool_choice")
+        return
+    assert body.tools is not None
+    options["tools"] = [tool.model_dump(exclude_none=True) for tool in body.tools]
+    if body.tool_choice in (None, "auto"):
+        return
+    if "json_schema" in options or "grammar" in options:
+        raise Problem(400, "tool_choice and a form of the answer exclude each other", param="tool_choice")
+    offered = [tool.function.model_dump(exclude_none=True) for tool in body.tools]
+    if isinstance(body.tool_choice, NamedTool):
+        wanted = body.tool_choice.function.name
+        offered = [function for function in offered if function["name"] == wanted]
+        if not offered:
+            raise Problem(400, f"tool_choice: {wanted!r} is not among the tools", param="tool_choice")
+    options["grammar"] = grammar(offered)
 
 
 def completion_options(body: CompletionBody) -> AnswerOptions:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from aspd_local.events import Done, End, Fork, Join, Text
 from aspd_local.results import Answer, TokenLogprob
 from aspd_local.server.loop import Timed
+from aspd_local.server.tools import Call, Said
 
 VERSION = 1  # of the key `aspd`
 Kind = Literal["chat", "text"]
@@ -43,7 +44,7 @@ class Naming:
     def delta(
         self, index: int, text: str, logprobs: Sequence[TokenLogprob] | None, reason: str | None
     ) -> dict[str, Any]:
-        """A choice of a chunk. logprobs: None: not asked for."""
+        """A choice of a chunk. logprobs: None: not asked for. reason: None but in a choice's last chunk."""
         said = (
             {"delta": {"content": text} if text or reason is None else {}}
             if self.kind == "chat"
@@ -51,16 +52,26 @@ class Naming:
         )
         return {"index": index, **said, "logprobs": self.logprobs(logprobs), "finish_reason": reason}
 
-    def choice(self, index: int, answer: Answer, logprobs: Sequence[TokenLogprob] | None) -> dict[str, Any]:
+    def calls(self, index: int, calls: Sequence[Call]) -> dict[str, Any]:
+        """A choice of a chunk: whole calls, one after another."""
+        said = [{"index": i, **call.to_json()} for i, call in enumerate(calls)]
+        return {"index": index, "delta": {"tool_calls": said}, "logprobs": None, "finish_reason": None}
+
+    def choice(
+        self, index: int, answer: Answer, logprobs: Sequence[TokenLogprob] | None, said: Said
+    ) -> dict[str, Any]:
         """A choice of a whole answer."""
-        said: dict[str, Any] = {"text": answer.text}
+        body: dict[str, Any] = {"text": answer.text}
         if self.kind == "chat":
-            said = {"message": {"role": "assistant", "content": answer.text, "refusal": None}}
+            body = {"message": {"role": "assistant", "content": said.content, "refusal": None}}
+            if said.calls:
+                body["message"]["content"] = said.content or None
+                body["message"]["tool_calls"] = [call.to_json() for call in said.calls]
         return {
             "index": index,
-            **said,
+            **body,
             "logprobs": self.logprobs(logprobs),
-            "finish_reason": answer.finish_reason,
+            "finish_reason": finish_reason(answer, said),
         }
 
     def logprobs(self, told: Sequence[TokenLogprob] | None) -> dict[str, Any] | None:
@@ -78,6 +89,11 @@ class Naming:
             "token_logprobs": [each.logprob for each in told],
             "top_logprobs": [{_spelling(other): other.logprob for other in each.top} for each in told],
         }
+
+
+def finish_reason(answer: Answer, said: Said) -> str:
+    """As clients expect it: whoever calls has not stopped."""
+    return "tool_calls" if said.calls and answer.finish_reason == "stop" else answer.finish_reason
 
 
 def _spelling(token: TokenLogprob) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints, model_validator
 
 MOST_TOKENS = 2**31 - 1
 Number = Annotated[float, Field(allow_inf_nan=False)]
@@ -71,17 +71,73 @@ class TextPart(Body):
     text: str
 
 
+class CalledFunction(Body):
+    """Of a call. arguments: a JSON object, as text."""
+
+    name: Name
+    arguments: str
+
+
+class ToolCall(Body):
+    """A call that the assistant made in an earlier turn."""
+
+    id: Name
+    type: Literal["function"] = "function"
+    function: CalledFunction
+    index: int | None = None
+
+
 class ChatMessage(Body):
     """One turn. What templates have no place for, such as a name, is accepted only where it is empty."""
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | Annotated[list[TextPart], Field(max_length=1024)]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | Annotated[list[TextPart], Field(max_length=1024)] | None = None
+    tool_calls: Annotated[list[ToolCall], Field(max_length=64)] | None = None
+    tool_call_id: Name | None = None
     name: None = None
     refusal: None = None
     audio: None = None
     annotations: Annotated[list[Any], Field(max_length=0)] | None = None
     function_call: None = None
-    tool_calls: Annotated[list[Any], Field(max_length=0)] | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> ChatMessage:
+        if self.content is None and not self.tool_calls:
+            raise ValueError("a message has content, or an assistant's tool_calls")
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError("only an assistant has tool_calls")
+        if self.tool_call_id is not None and self.role != "tool":
+            raise ValueError("only a tool's message has a tool_call_id")
+        return self
+
+
+class Function(Body):
+    """What may be called. parameters: a JSON schema."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: StrictBool | None = None
+
+
+class Tool(Body):
+    """A function that the model may call."""
+
+    type: Literal["function"]
+    function: Function
+
+
+class NamedFunction(Body):
+    """A function by its name."""
+
+    name: Name
+
+
+class NamedTool(Body):
+    """The one that must be called."""
+
+    type: Literal["function"]
+    function: NamedFunction
 
 
 class JsonSchema(Body):
@@ -108,6 +164,9 @@ class ChatBody(Sampling):
     logprobs: StrictBool | None = None
     top_logprobs: Annotated[StrictInt, Field(ge=0, le=20)] | None = None
     response_format: ResponseFormat | None = None
+    tools: Annotated[list[Tool], Field(max_length=128)] | None = None
+    tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
+    parallel_tool_calls: Literal[True] | None = None
 
 
 class CompletionBody(Sampling):

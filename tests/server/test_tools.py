@@ -1,0 +1,136 @@
+"""Calls of tools: offered through the template, read from the text, given back in the next turn."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from served import Running, running
+from wire import chunks, content
+
+from aspd_local.server import ServerConfig
+from aspd_local.server.tools import Remembered, read_calls, spelt
+from tiny.script import Script, write_scripted
+from tiny.vocabulary import CHAT_TEMPLATE, EOS
+
+CHAT = "/v1/chat/completions"
+CALLED = 'I see.\n<tool_call>{"name": "w", "arguments": {"k": 12}}</tool_call>'
+# What the model writes: a grammar holds its hand, where no other form is asked of it.
+GRAMMAR = f"root ::= {json.dumps(CALLED)}"
+TEMPLATE = "{% if tools %}{% for tool in tools %}{{ tool.function.name }}{% endfor %}<tool_call>{% endif %}"
+TOOL = {"type": "function", "function": {"name": "w", "parameters": {"type": "object"}}}
+QUESTION = [{"role": "user", "content": "Hello"}]
+
+
+@pytest.fixture(scope="module")
+def server(configured: Callable[..., ServerConfig], tiny_folder: Path) -> Iterator[Running]:
+    metadata = {"tokenizer.chat_template": TEMPLATE + CHAT_TEMPLATE}
+    model = write_scripted(
+        tiny_folder / "tools.gguf", Script([f"assistant\nHm{EOS}"]), seed=3, metadata=metadata
+    )
+    with running(configured(models={"caller": str(model.path)})) as found:
+        yield found
+
+
+def ask(server: Running, **body: Any) -> dict[str, Any]:
+    with server.client() as client:
+        held = {} if "tool_choice" in body and body["tool_choice"] != "none" else {"grammar": GRAMMAR}
+        said = {"messages": QUESTION, "temperature": 0, "tools": [TOOL], **held, **body}
+        answer = client.post(CHAT, json=said)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_call_is_read_from_the_answer(server: Running) -> None:
+    choice = ask(server)["choices"][0]
+    assert choice["finish_reason"] == "tool_calls"
+    assert choice["message"]["content"] == "I see."
+    (call,) = choice["message"]["tool_calls"]
+    assert call["function"]["name"] == "w"
+    assert json.loads(call["function"]["arguments"]) == {"k": 12}
+
+
+def test_stream_holds_back_what_may_be_a_call(server: Running) -> None:
+    said = {"messages": QUESTION, "temperature": 0, "tools": [TOOL], "stream": True, "grammar": GRAMMAR}
+    with server.client() as client, client.stream("POST", CHAT, json=said) as answer:
+        found = chunks(answer.iter_lines())
+    assert content(found) == "I see."
+    calls = [
+        c["delta"]["tool_calls"] for chunk in found for c in chunk["choices"] if "tool_calls" in c["delta"]
+    ]
+    assert [call["function"]["name"] for call in calls[0]] == ["w"]
+    assert len(calls) == 1
+    assert found[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_without_tools_the_same_text_is_text(server: Running) -> None:
+    without: list[dict[str, Any]] = [{"tools": None}, {"tools": []}, {"tool_choice": "none"}]
+    for body in without:
+        choice = ask(server, **body)["choices"][0]
+        assert choice["message"]["content"] == CALLED
+        assert choice["finish_reason"] == "stop"
+
+
+def test_next_turn_finds_the_call_in_the_cache(server: Running) -> None:
+    first = ask(server)
+    message = first["choices"][0]["message"]
+    turns = [
+        *QUESTION,
+        message,
+        {"role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "9"},
+    ]
+    second = ask(server, messages=turns)
+    cached = second["usage"]["prompt_tokens_details"]["cached_tokens"]
+    assert cached >= 0.95 * first["usage"]["total_tokens"]
+
+
+def test_required_call_follows_its_schema(server: Running) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"on": {"type": "boolean"}},
+        "required": ["on"],
+        "additionalProperties": False,
+    }
+    tools = [TOOL, {"type": "function", "function": {"name": "light", "parameters": schema}}]
+    choice = {"type": "function", "function": {"name": "light"}}
+    for seed in range(3):
+        found = ask(server, tools=tools, tool_choice=choice, temperature=1, seed=seed)["choices"][0]
+        (call,) = found["message"]["tool_calls"]
+        assert call["function"]["name"] == "light"
+        assert isinstance(json.loads(call["function"]["arguments"])["on"], bool)
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "n_calls"),
+    [
+        ("plain", "plain", 0),
+        ('<tool_call>{"name": "w"}</tool_call>', "", 1),
+        (
+            'a\n<tool_call>\n{"name": "w"}\n</tool_call>\n<tool_call>{"name": "w"}</tool_call>',
+            "a",
+            2,
+        ),
+        ('<tool_call>{"name": "w"}', "", 1),  # the model ended without the closing mark
+        ('<tool_call>{"name": "other"}</tool_call>', None, 0),
+        ('<tool_call>{"name": "w", "arguments": 3}</tool_call>', None, 0),
+        ("<tool_call>{</tool_call>", None, 0),
+        ("<tool_call>[]</tool_call>", None, 0),
+        ("<tool_call>" + "[" * 100_000, None, 0),
+        ("", "", 0),
+    ],
+)
+def test_reading_calls(text: str, said: str | None, n_calls: int) -> None:
+    found = read_calls(text, ["w"])
+    assert len(found.calls) == n_calls
+    assert found.content == (text if said is None else said)
+
+
+def test_calls_that_were_not_made_here_are_spelt() -> None:
+    assert json.loads(spelt("w", '{"a": 1}').split("\n")[1]) == {"name": "w", "arguments": {"a": 1}}
+    for arguments in ("[]", "{", "3"):
+        with pytest.raises(ValueError, match=r"JSON|Expect"):
+            Remembered().text("unknown", "w", arguments)
