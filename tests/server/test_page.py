@@ -40,6 +40,7 @@ def slow(configured: Callable[..., ServerConfig]) -> Iterator[Running]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
+    sync_api.expect.set_options(timeout=30_000)
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
@@ -88,6 +89,7 @@ def test_two_branches_grow_at_the_same_time(page: Any) -> None:
     (text,) = finished(page)
     assert PLAIN in text
     assert "3branches" in text
+    assert "timesasfastasserial(anestimate)" in text
     assert page.get_by_test_id("timeline").is_visible()
     assert "branches" in page.get_by_test_id("announcer").inner_text()
 
@@ -113,6 +115,7 @@ def test_serial_and_parallel_side_by_side(page: Any) -> None:
     page.click("#compare")
     parallel, serial = finished(page, 2)
     assert "3branches" in parallel
+    assert "timesasfast" not in parallel  # both were written in the same steps
     assert "branches" not in serial.replace("nobranches", "")
 
 

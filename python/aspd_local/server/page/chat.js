@@ -104,7 +104,7 @@ export class Chat {
     }
     run.clock = answer.timings?.total_s ?? elapsed(run);
     this.#draw(turn);
-    say(answer.error ?? `Done. ${summary(answer, mode, run.clock)}`);
+    say(answer.error ?? `Done. ${summary(answer, mode, run.clock, turn.runs.length > 1)}`);
     this.#changed(run);
   }
 

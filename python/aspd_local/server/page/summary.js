@@ -17,8 +17,11 @@ export function progress(answer, clock) {
   return `${answer.lastTime === null ? "Reading the question" : "Writing"}, ${seconds(clock)}`;
 }
 
-/** One line on a finished answer. `mode`: "parallel" or "serial", as it was asked for. */
-export function summary(answer, mode, clock) {
+/**
+ * One line on a finished answer. `mode`: "parallel" or "serial", as it was asked for. `compared`: another one was
+ * written beside it, in the same steps, which says nothing of how fast it would be alone.
+ */
+export function summary(answer, mode, clock, compared) {
   const { facts } = answer;
   const ending = { stop: "", length: " Cut off: the limit of tokens is reached.", cancelled: " Stopped." };
   if (answer.error !== null) return `Failed after ${seconds(clock)}.`;
@@ -26,7 +29,7 @@ export function summary(answer, mode, clock) {
   const work = `${counted(facts.tokens, "token")} in ${counted(facts.steps, "step")}, ${seconds(clock)}`;
   const n = branchesOf(answer).length;
   if (!n) return `Serial (${whySerial(facts, mode)}): ${work}.${ending[answer.finish]}`;
-  const speedup = answer.timings?.speedup;
+  const speedup = compared ? null : answer.timings?.speedup;
   const gain = speedup ? `, about ${speedup.toFixed(1)} times as fast as serial (an estimate)` : "";
   const later = facts.fallback ? ` Another plan was decoded serially: ${facts.fallback}.` : "";
   return `${counted(n, "branch", "branches")}, ${work}${gain}.${later}${ending[answer.finish]}`;

@@ -54,7 +54,7 @@ function drawAnswer(run, { compared, last, longest }) {
     },
     compared ? drawHead(run) : null,
     make("div", { class: "body" }, ...stretchesOf(answer).map((stretch) => drawStretch(stretch, stoppedBranches)), drawError(answer)),
-    drawBar(run, last),
+    drawBar(run, { compared, last }),
     last ? timeline(answer, clock, longest) : null,
   );
 }
@@ -129,14 +129,14 @@ function drawError({ error }) {
   return error === null ? null : make("p", { class: "error", "data-testid": "error" }, error);
 }
 
-function drawBar({ answer, mode, clock, stopping, copied }, last) {
+function drawBar({ answer, mode, clock, stopping, copied }, { compared, last }) {
   const over = isOver(answer);
   const button = (action, label, disabled = false) =>
     make("button", { type: "button", "data-testid": action, "data-action": action, "aria-disabled": disabled && "true" }, label);
   return make(
     "footer",
     { class: "bar" },
-    make("p", { class: "summary", "data-testid": "summary" }, over ? summary(answer, mode, clock) : progress(answer, clock)),
+    make("p", { class: "summary", "data-testid": "summary" }, over ? summary(answer, mode, clock, compared) : progress(answer, clock)),
     over ? null : button("stop", stopping ? "Stopping" : "Stop", stopping),
     over && answer.error !== null && last ? button("retry", "Try again") : null,
     over && textOf(answer) ? button("copy", copied ? "Copied" : "Copy") : null,
