@@ -4,7 +4,7 @@ text?
 Both runs are those of `aspd train`, on the same examples with the same budget. Negative log-likelihood a
 token of the plain text: in the layout of branches the titles of the plan count, markers do not. Prints JSON:
 both means, their ratio with a 95 % interval by resampling examples, and the parts apart; for all examples
-and for those with a block.
+and for those with a block and without.
 
     python bench/held_out.py SET.jsonl --aspd RUN --serial RUN [--base MODEL] [--n 300]
 """
@@ -108,11 +108,13 @@ def main() -> None:
     records = [usable[i] for i in sorted(order)]
     aspd, serial = losses(args.aspd, base, records), losses(args.serial, base, records)
     blocks = [i for i, record in enumerate(records) if record.blocks]
+    others = [i for i, record in enumerate(records) if not record.blocks]
     print(
         json.dumps(
             {
                 "all": compared(aspd, serial),
                 "with_a_block": compared([aspd[i] for i in blocks], [serial[i] for i in blocks]),
+                "without_a_block": compared([aspd[i] for i in others], [serial[i] for i in others]),
                 "apart_with_a_block": {
                     "aspd": apart([aspd[i] for i in blocks]),
                     "serial": apart([serial[i] for i in blocks]),

@@ -357,6 +357,10 @@ void Engine::Impl::end_branch(Live& live, Lane& lane, FinishReason reason) {
   const bool marker = lane.parser->state() == Parser::State::kBranch && !lane.pending.empty() &&
                       reason == FinishReason::kStop;  // it wrote its own closing marker
   if (!lane.text->stopped()) flush(live, lane);
+  // A branch that was cut has not written what parts it from the next one.
+  const bool last = static_cast<std::size_t>(lane.branch) == live.branches.size();
+  if (reason != FinishReason::kStop && !last && !protocol.strip_body)
+    show(live, lane, paragraph_break(live.segments[lane.segment].text));
   lane.reason = reason;
   lane.wants_token = false;
   lane.stage = Lane::Stage::kClosing;
