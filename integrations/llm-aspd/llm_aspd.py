@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import llm
+
 from aspd_local import Done, Model, ReadingOrder
 from aspd_local.chat import Message
 from aspd_local.sources import ADAPTED, PACKAGED
