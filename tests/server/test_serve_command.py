@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -19,7 +20,8 @@ from tiny.files import TinyModel
 ENTRY = [sys.executable, "-c", "from aspd_local.cli.app import main; main()", "serve", "--port", "0"]
 
 
-def test_serves_until_sigterm(story_model: TinyModel) -> None:
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 0)])
+def test_serves_until_a_signal(story_model: TinyModel, sent: signal.Signals, code: int) -> None:
     command = [*ENTRY, str(story_model.path), "--n-ctx", "512", "--threads", "1", "--profile", "off"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -31,8 +33,8 @@ def test_serves_until_sigterm(story_model: TinyModel) -> None:
             assert found["model"] == "served"
             assert found["choices"][0]["message"]["content"]
             begun = time.monotonic()
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(30) in (0, -signal.SIGTERM)
+            process.send_signal(sent)
+            assert process.wait(30) == code
         assert time.monotonic() - begun < 15
         assert process.stderr.read() == ""
 
@@ -53,6 +55,16 @@ def test_what_cannot_be_is_one_line(story_model: TinyModel, args: list[str], why
     assert why in result.output
     assert "Traceback" not in result.output
     assert result.output.startswith("aspd: ")
+
+
+def test_model_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF")
+    done = subprocess.run([*ENTRY, str(broken)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("aspd: the model broken cannot be loaded: ")
 
 
 def test_address_in_use_is_one_line(story_model: TinyModel) -> None:

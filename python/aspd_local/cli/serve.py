@@ -136,8 +136,7 @@ def serve(
         except OSError as error:
             raise ValueError(f"{config.host}:{config.port}: {error.strerror or error}") from error
         with bound:
-            if not serve(config, bound, _announce):
-                raise typer.Exit(1)
+            serve(config, bound, _announce)
 
 
 def _named(models: list[str]) -> dict[str, str]:

@@ -57,6 +57,7 @@ class Server:
         self.pool = Pool(config)
         self.metrics = Metrics(self.pool)
         self.ready = False
+        self.failure: Problem | None = None  # why it could not start
         self.calls = Remembered()
         self.under_way: dict[str, list[Stream]] = {}  # by the id of the answer
 
@@ -198,7 +199,11 @@ def application(server: Server) -> ASGIApp:
 
     @asynccontextmanager
     async def life(_app: FastAPI) -> AsyncIterator[None]:
-        await server.pool.start()
+        try:
+            await server.pool.start()
+        except Problem as problem:
+            server.failure = problem
+            raise
         server.ready = True
         try:
             yield

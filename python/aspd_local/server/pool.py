@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from aspd_local.errors import DownloadError, ModelError
 from aspd_local.model import Model
@@ -77,6 +78,10 @@ class Pool:
     async def _load(self, entry: Entry) -> EngineLoop:
         config = self._config
         begun = time.monotonic()
+        if (
+            config.memory_bytes is not None
+        ):  # before, as far as the file tells; what the cache takes is known later
+            await self._make_room(config.memory_bytes - _file_size(entry.source))
         try:
             model = await asyncio.to_thread(self._open, entry.source)
         except (ModelError, DownloadError, ValueError, OSError) as error:
@@ -137,6 +142,11 @@ class Pool:
                     async with entry.lock:
                         if not entry.n_users:
                             await self._unload(entry)
+
+
+def _file_size(source: str) -> int:
+    path = Path(source)
+    return path.stat().st_size if path.is_file() else 0
 
 
 def memory_of(model: Model) -> int:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 import uvicorn
 
+from aspd_local.errors import ModelError
 from aspd_local.server.app import Server, application
 from aspd_local.server.config import ServerConfig
 
@@ -26,17 +28,22 @@ def listen(config: ServerConfig) -> socket.socket:
     return bound
 
 
-def serve(config: ServerConfig, bound: socket.socket, ready: Callable[[str], None]) -> bool:
-    """Serves until a signal; False where the default model could not be loaded.
+def serve(config: ServerConfig, bound: socket.socket, ready: Callable[[str], None]) -> None:
+    """Serves until a signal.
 
     Args:
         bound: from listen(). ready: called with the address, once requests are answered.
+
+    Raises:
+        ModelError: the default model could not be loaded.
     """
     host, port = bound.getsockname()[:2]
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     server = Announcing(config, lambda: ready(address))
-    server.run(sockets=[bound])
-    return server.started
+    with suppress(SystemExit, KeyboardInterrupt):  # uvicorn's ways to say that it could not start, and Ctrl-C
+        server.run(sockets=[bound])
+    if (failure := server.inside.failure) is not None:
+        raise ModelError(failure.message)
 
 
 class Announcing(uvicorn.Server):
