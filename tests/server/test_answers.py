@@ -221,6 +221,11 @@ def test_what_cannot_be_done_is_refused_by_name(
     assert ask(client)["choices"][0]["message"]["content"] == TEXT
 
 
+@pytest.mark.parametrize("token", [-1, 10**6, 2**31, 2**63, 10**30, True, "1", 1.5, None])
+def test_token_ids_that_are_none_are_refused(client: httpx2.Client, token: object) -> None:
+    assert client.post("/detokenize", json={"tokens": [token]}).status_code == 400
+
+
 def test_context_that_is_too_small_is_said_before_anything_is_decoded(client: httpx2.Client) -> None:
     messages = [{"role": "user", "content": "x" * 3000}]
     error = client.post(CHAT, json={"messages": messages, "stream": True}).json()["error"]

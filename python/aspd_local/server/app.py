@@ -285,7 +285,7 @@ def _add_handlers(app: FastAPI) -> None:
             Problem(error.status_code, str(error.detail)).body(), error.status_code, headers=error.headers
         )
 
-    for kind in (Problem, AspdError, ValueError):
+    for kind in (Problem, AspdError, ValueError, Exception):
         app.add_exception_handler(kind, problem)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)

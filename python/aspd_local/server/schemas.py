@@ -197,5 +197,5 @@ class TokenizeBody(Body):
 class DetokenizeBody(Body):
     """POST /detokenize."""
 
-    tokens: Annotated[list[StrictInt], Field(max_length=1 << 20)]
+    tokens: Annotated[list[Annotated[StrictInt, Field(ge=0, lt=2**31)]], Field(max_length=1 << 20)]
     model: Name | None = None
