@@ -31,7 +31,7 @@ def slow(configured: Callable[..., ServerConfig]) -> Iterator[Running]:
         step = engine.model.step
 
         def slow_step() -> Any:
-            time.sleep(0.15)
+            time.sleep(0.1)
             return step()
 
         engine.model.step = slow_step  # type: ignore[method-assign]

@@ -27,9 +27,6 @@ export function takeChunk(answer, chunk) {
   answer.finish = finish;
   answer.timings = chunk.timings ?? null;
   answer.facts = chunk.aspd ?? null;
-  for (const { branches } of chunk.aspd?.blocks ?? []) {
-    for (const { id, tokens } of branches) branchOf(answer, id).tokens = tokens;
-  }
 }
 
 /** Folds one event in. Kinds that this page does not know are passed over. */
@@ -46,7 +43,7 @@ function takeText(answer, { branch, offset, text, t }) {
   const length = branch === null ? answer.trunkLength : target.length;
   if (offset !== length) throw new Error(`The answer has a gap: text for ${offset} came at ${length}.`);
   target.begin ??= t;
-  target.last = t;
+  if (branch === null) target.last = t;
   target.text += text;
   const added = [...text].length;
   if (branch === null) answer.trunkLength += added;
@@ -61,10 +58,8 @@ function newBlock({ block, titles, t }) {
     text: "",
     length: 0,
     begin: null,
-    last: null,
     end: null,
     reason: null,
-    tokens: null,
   }));
   return { id: block, branches, forked: t, joined: null };
 }

@@ -9,6 +9,7 @@ import { renderAnswer } from "./view.js";
 
 const DRAW_EVERY_MS = 60; // the browser may share two cores with the engine
 const ABORT_AFTER_MS = 3000; // how long a stopped answer may take to end by itself
+const SHARED = "Both share the machine while they are written, so neither shows how fast it is alone.";
 const NEAR_PX = 80; // a reader this near to the bottom is taken along
 
 /** A run: one answer being written in one mode, "parallel" or "serial". */
@@ -59,6 +60,7 @@ export class Chat {
       { class: "turn", "data-compare": modes.length > 1 },
       make("h2", { class: "question", "data-testid": "asked" }, question),
       make("div", { class: "answers" }, ...answers),
+      modes.length > 1 ? make("p", { class: "note" }, SHARED) : null,
     );
     const before = this.#turns.at(-1);
     this.#turns.push(turn);
@@ -93,7 +95,7 @@ export class Chat {
       for await (const chunk of ask(this.#messages(turn), mode, settings, aborter.signal)) {
         const isFirst = answer.lastTime === null && chunk.aspd?.events?.length > 0;
         takeChunk(answer, chunk);
-        const said = announcement(answer, chunk, isFirst);
+        const said = announcement(chunk, isFirst);
         if (said) say(said);
       }
       if (!isOver(answer)) throw new Error("The connection ended before the answer did.");
@@ -173,14 +175,16 @@ export class Chat {
 
   #draw(turn) {
     const log = this.#log;
-    const follow = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_PX;
+    const answers = [...turn.element.querySelectorAll(".answer")];
+    const stacked = answers[0].offsetTop !== answers.at(-1).offsetTop; // the first one is watched then
+    const follow = !stacked && log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_PX;
     for (const run of turn.runs) if (!isOver(run.answer)) run.clock = elapsed(run);
     const shown = {
       compared: turn.runs.length > 1,
       last: turn === this.#turns.at(-1),
       longest: Math.max(0.5, ...turn.runs.map((run) => run.clock)),
     };
-    turn.runs.forEach((run) => renderAnswer(turn.element.querySelector(`[data-run="${run.number}"]`), run, shown));
+    turn.runs.forEach((run, n) => renderAnswer(answers[n], run, shown));
     if (follow) log.scrollTop = log.scrollHeight;
   }
 }

@@ -10,7 +10,7 @@ const STATES = { ready: "ready", loading: "loading", away: "not reachable", lock
 const at = (id) => document.getElementById(id);
 const announce = (text) => (at("announcer").textContent = text);
 const chat = new Chat(at("log"), announce, (run) => {
-  at("composer").toggleAttribute("data-busy", chat.isBusy);
+  for (const id of ["send", "compare"]) at(id).setAttribute("aria-disabled", chat.isBusy);
   if (run.answer.error !== null) look();
 });
 
@@ -56,10 +56,7 @@ function showState(state) {
 }
 
 bindTheme(at("theme"));
-bindSettings(at("settings-form"), (name) => {
-  if (name === "key") look();
-  if (name === "model") showState(at("state").dataset.state);
-});
+bindSettings(at("settings-form"));
 look();
 
 at("composer").addEventListener("submit", (event) => {
@@ -77,6 +74,7 @@ at("new-chat").addEventListener("click", () => {
 });
 at("settings-open").addEventListener("click", () => at("settings").showModal());
 at("settings-close").addEventListener("click", () => at("settings").close());
+at("settings").addEventListener("close", look); // another key, another model
 
 at("question").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
@@ -89,7 +87,7 @@ at("question").addEventListener("keydown", (event) => {
   }
 });
 document.addEventListener("keydown", (event) => {
-  if (at("settings").open) return;
+  if (at("settings").open || event.isComposing) return;
   if (event.key === "Escape") chat.stop();
   if (event.key === "/" && !event.target.matches("input, select, textarea")) {
     event.preventDefault();

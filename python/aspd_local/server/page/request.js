@@ -22,7 +22,7 @@ async function send(path, { key, body, signal } = {}) {
 }
 
 async function refusal(response) {
-  const said = await response.json().then((body) => body.error.message, () => null);
+  const said = await response.json().then((body) => body.error.message).catch(() => null);
   const wait = response.headers.get("Retry-After");
   const advice = {
     401: "The key can be set in the settings.",

@@ -5,14 +5,13 @@ const DEFAULTS = { model: "", temperature: 0.8, max_tokens: 512, seed: null, pla
 
 export const settings = { ...DEFAULTS, ...kept("settings") };
 
-/** Fills the form, and takes over each change that its field accepts. `changed(name)` is told of it. */
-export function bindSettings(form, changed) {
+/** Fills the form, and takes over each change that its field accepts. */
+export function bindSettings(form) {
   for (const name of Object.keys(DEFAULTS)) form.elements[name].value = settings[name] ?? "";
   form.addEventListener("input", ({ target }) => {
     if (!target.checkValidity()) return;
     settings[target.name] = target.type === "number" ? numberOrNull(target.value) : target.value;
     keep("settings", settings);
-    changed(target.name);
   });
 }
 

@@ -6,6 +6,8 @@ export function seconds(value) {
   return `${value.toFixed(value < 0.095 ? 2 : value < 9.95 ? 1 : 0)} s`;
 }
 
+const ENDINGS = { length: " Cut off: the limit of tokens is reached.", cancelled: " Stopped." };
+
 const counted = (n, noun, nouns = `${noun}s`) => `${n} ${n === 1 ? noun : nouns}`;
 
 /** What the answer is doing, while it is written. */
@@ -23,16 +25,16 @@ export function progress(answer, clock) {
  */
 export function summary(answer, mode, clock, compared) {
   const { facts } = answer;
-  const ending = { stop: "", length: " Cut off: the limit of tokens is reached.", cancelled: " Stopped." };
   if (answer.error !== null) return `Failed after ${seconds(clock)}.`;
   if (!facts) return `Stopped after ${seconds(clock)}.`;
   const work = `${counted(facts.tokens, "token")} in ${counted(facts.steps, "step")}, ${seconds(clock)}`;
+  const ending = ENDINGS[answer.finish] ?? "";
   const n = branchesOf(answer).length;
-  if (!n) return `Serial (${whySerial(facts, mode)}): ${work}.${ending[answer.finish]}`;
+  if (!n) return `Serial (${whySerial(facts, mode)}): ${work}.${ending}`;
   const speedup = compared ? null : answer.timings?.speedup;
   const gain = speedup ? `, about ${speedup.toFixed(1)} times as fast as serial (an estimate)` : "";
   const later = facts.fallback ? ` Another plan was decoded serially: ${facts.fallback}.` : "";
-  return `${counted(n, "branch", "branches")}, ${work}${gain}.${later}${ending[answer.finish]}`;
+  return `${counted(n, "branch", "branches")}, ${work}${gain}.${later}${ending}`;
 }
 
 function whySerial(facts, mode) {
@@ -41,14 +43,8 @@ function whySerial(facts, mode) {
   return facts.protocol === "serial" ? "this model does not fork" : "no branches were announced";
 }
 
-/** Tokens of the text, without those of plans and markers. */
-export function textTokens(answer) {
-  const { trunk_tokens: trunk, branch_tokens: branches } = answer.timings ?? {};
-  return trunk === undefined || branches === undefined ? (answer.facts?.tokens ?? 0) : trunk + branches;
-}
-
 /** What a screen reader is told of a chunk that was just folded in; "" for most. */
-export function announcement(answer, chunk, isFirst) {
+export function announcement(chunk, isFirst) {
   const said = isFirst ? ["Answer begins."] : [];
   for (const event of chunk.aspd?.events ?? []) {
     if (event.type === "fork") said.push(`Forked into ${counted(event.titles.length, "branch", "branches")}.`);

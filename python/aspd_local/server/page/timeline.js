@@ -1,8 +1,14 @@
 // Draws the time axis of an answer: a table whose cells hold bars, so that it can be read as well as seen.
 import { isOver } from "./answer.js";
 import { make } from "./dom.js";
+import { seconds } from "./summary.js";
 
-/** The rows of the axis: { name, hue, spans: [[begin, end], ...] }, in seconds from the request. `now`: where bars end that still grow. */
+const HEADINGS = [["part", "Part"], ["track", "When, in seconds from the request"], ["took", "Took"]];
+
+/**
+ * The rows of the axis: { name, hue, spans: [[begin, end], ...] }, in seconds from the request.
+ * `now`: where bars end that still grow.
+ */
 export function rowsOf(answer, now) {
   const { timings, parts } = answer;
   const queued = timings?.queue_s ?? 0;
@@ -38,9 +44,14 @@ export function timeline(answer, now, longest) {
     make(
       "tr",
       { "data-hue": hue },
-      make("th", { scope: "row", title: name }, name),
-      make("td", { class: "track" }, make("svg", { "aria-hidden": "true" }, ...spans.map(bar))),
-      make("td", { class: "when" }, spans.map(said).join(", ") || "not begun"),
+      make("th", { scope: "row", class: "part", title: name }, name),
+      make(
+        "td",
+        { class: "track" },
+        make("svg", { "aria-hidden": "true" }, ...spans.map(bar)),
+        make("span", { class: "unseen" }, spans.map(said).join(", ")),
+      ),
+      make("td", { class: "took" }, seconds(spans.reduce((sum, [begin, end]) => sum + end - begin, 0))),
     );
   return make(
     "figure",
@@ -48,10 +59,20 @@ export function timeline(answer, now, longest) {
     make(
       "table",
       {},
-      make("caption", {}, "Time axis, seconds from the request"),
+      make("caption", { class: "unseen" }, "Time axis"),
+      make("thead", {}, make("tr", {}, ...HEADINGS.map(([kind, name]) => heading(kind, name)))),
       make("tbody", {}, ...rowsOf(answer, now).map(row)),
+      make(
+        "tfoot",
+        { "aria-hidden": "true" },
+        make("tr", {}, make("td"), make("td", { class: "scale" }, ...["0", seconds(longest)].map(mark))),
+      ),
     ),
   );
 }
+
+const mark = (text) => make("span", {}, text);
+
+const heading = (kind, name) => make("th", { scope: "col", class: kind }, make("span", { class: "unseen" }, name));
 
 const said = ([begin, end]) => `${begin.toFixed(1)} to ${end.toFixed(1)}`;

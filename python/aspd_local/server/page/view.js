@@ -2,7 +2,7 @@
 import { isOver, stretchesOf, textOf } from "./answer.js";
 import { make, morph } from "./dom.js";
 import { markdown } from "./markdown.js";
-import { progress, seconds, summary, textTokens } from "./summary.js";
+import { progress, seconds, summary } from "./summary.js";
 import { timeline } from "./timeline.js";
 
 const ENDINGS = { stop: "done", length: "cut off", cancelled: "stopped" };
@@ -53,14 +53,19 @@ function drawAnswer(run, { compared, last, longest }) {
       "aria-busy": String(!isOver(answer)),
     },
     compared ? drawHead(run) : null,
-    make("div", { class: "body" }, ...stretchesOf(answer).map((stretch) => drawStretch(stretch, stoppedBranches)), drawError(answer)),
+    make(
+      "div",
+      { class: "body" },
+      ...stretchesOf(answer).map((stretch) => drawStretch(stretch, stoppedBranches)),
+      answer.error === null ? null : make("p", { class: "error", "data-testid": "error" }, answer.error),
+    ),
     drawBar(run, { compared, last }),
     last ? timeline(answer, clock, longest) : null,
   );
 }
 
 function drawHead({ answer, mode, clock }) {
-  const speed = isOver(answer) && textTokens(answer) / clock;
+  const speed = (answer.facts?.tokens ?? 0) / clock; // of the text: plans and markers do not count
   return make(
     "header",
     { class: "head" },
@@ -107,38 +112,30 @@ function drawBranch(branch, n, stopping) {
       {},
       make("h4", {}, title),
       reason === null
-        ? make(
-            "button",
-            {
-              type: "button",
-              "data-testid": "stop-branch",
-              "data-action": "stop-branch",
-              "aria-label": `Stop this branch, ${title}`,
-              title: "Stop this branch",
-              "aria-disabled": stopping && "true",
-            },
-            stopping ? "Stopping" : "Stop",
-          )
+        ? drawButton("stop-branch", stopping ? "Stopping" : "Stop", {
+            "aria-label": `Stop this branch, ${title}`,
+            title: "Stop this branch",
+            "aria-disabled": stopping && "true",
+          })
         : make("span", { class: "ending" }, ENDINGS[reason]),
     ),
     make("div", { class: "text" }, ...markdown(text)),
   );
 }
 
-function drawError({ error }) {
-  return error === null ? null : make("p", { class: "error", "data-testid": "error" }, error);
-}
-
 function drawBar({ answer, mode, clock, stopping, copied }, { compared, last }) {
   const over = isOver(answer);
-  const button = (action, label, disabled = false) =>
-    make("button", { type: "button", "data-testid": action, "data-action": action, "aria-disabled": disabled && "true" }, label);
+  const said = over ? summary(answer, mode, clock, compared) : progress(answer, clock);
   return make(
     "footer",
     { class: "bar" },
-    make("p", { class: "summary", "data-testid": "summary" }, over ? summary(answer, mode, clock, compared) : progress(answer, clock)),
-    over ? null : button("stop", stopping ? "Stopping" : "Stop", stopping),
-    over && answer.error !== null && last ? button("retry", "Try again") : null,
-    over && textOf(answer) ? button("copy", copied ? "Copied" : "Copy") : null,
+    make("p", { class: "summary", "data-testid": "summary" }, said),
+    over ? null : drawButton("stop", stopping ? "Stopping" : "Stop", { "aria-disabled": stopping && "true" }),
+    over && answer.error !== null && last ? drawButton("retry", "Try again") : null,
+    over && textOf(answer) ? drawButton("copy", copied ? "Copied" : "Copy") : null,
   );
+}
+
+function drawButton(action, label, more = {}) {
+  return make("button", { type: "button", "data-testid": action, "data-action": action, ...more }, label);
 }
