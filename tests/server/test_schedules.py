@@ -91,17 +91,23 @@ async def read(streams: list[Played], wanted: Wanted) -> list[dict[str, Any]]:
 def test_ten_thousand_schedules() -> None:
     dice = random.Random(7)
     counted: list[Answer] = []
-    for _ in range(10_000):
+
+    async def one() -> None:
         events = list(schedule(dice))
         text = fold(events)
         events.append(Done(answer(text, dice)))
-        wanted = Wanted(
-            live=True, usage=dice.random() < 0.5, logprobs=False, tools=(), told=counted.append, called=len
-        )
-        found = asyncio.run(read([Played(events, dice)], wanted))
+        usage = dice.random() < 0.5
+        wanted = Wanted(live=True, usage=usage, logprobs=False, tools=(), told=counted.append, called=len)
+        found = await read([Played(events, dice)], wanted)
         check_form(found)
         assert content(found) == text
         assert folded(found) == text
+
+    async def all_of_them() -> None:
+        for _ in range(10_000):
+            await one()
+
+    asyncio.run(all_of_them())
     assert len(counted) == 10_000
 
 
