@@ -173,9 +173,10 @@ def _is_deeper(body: bytes, most: int) -> bool:
     outside = b"".join(body.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')[::2])
     brackets = outside.translate(_ROUND, _NO_BRACKETS)
     for _ in range(most):
-        if not brackets:
-            return False
-        brackets = brackets.replace(b"()", b"")
+        inner = brackets.replace(b"()", b"")
+        if len(inner) == len(brackets):
+            break  # nothing closes any more
+        brackets = inner
     return bool(brackets)
 
 

@@ -18,7 +18,8 @@ def listen(config: ServerConfig) -> socket.socket:
     """A socket bound to the configured address. Raises OSError: it is in use, or not of this machine."""
     host = config.host.strip("[]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol named, asyncio turns Nagle's algorithm off: chunks would else wait for each other.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, config.port))
