@@ -56,9 +56,7 @@ async def whole(naming: Naming, streams: Sequence[Stream], wanted: Wanted) -> di
                     wanted.told(timed.event.result)
         said = wanted.read(answers[-1].text)
         choices.append(naming.choice(index, answers[-1], told if wanted.logprobs else None, said))
-    first = answers[0]
-    more = {"aspd": bodies.structure(first), "timings": bodies.timings(first)}
-    return naming.whole(choices, usage=bodies.usage(answers), **more)
+    return naming.whole(choices, usage=bodies.usage(answers), **bodies.facts(answers[0]))
 
 
 async def pieces(naming: Naming, streams: Sequence[Stream], wanted: Wanted) -> AsyncIterator[bytes]:
@@ -127,8 +125,7 @@ class _Writer:
         if said.calls:
             lines.append(self._line(self._naming.calls(index, said.calls)))
         choice = self._naming.delta(index, "", None, bodies.finish_reason(answer, said))
-        more = {"aspd": bodies.structure(answer), "timings": bodies.timings(answer)}
-        return [*lines, data_line(self._naming.chunk(choice, **more, **self._no_usage()))]
+        return [*lines, data_line(self._naming.chunk(choice, **bodies.facts(answer), **self._no_usage()))]
 
     def _choice(self, index: int, group: Sequence[Text]) -> dict[str, Any]:
         told = [each for piece in group for each in piece.logprobs]

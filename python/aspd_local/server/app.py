@@ -112,7 +112,7 @@ class Server:
             if not body.stream:
                 return await _unless_gone(answering.whole(naming, streams, wanted), streams, request)
             lines = answering.pieces(naming, streams, wanted)
-            return EventStream(_closing(lines, stack.pop_all()), self.config.limits.send_s)
+            return EventStream(lines, stack.pop_all(), self.config.limits.send_s)
 
     async def _ask(
         self, engine: EngineLoop, prepare: Callable[[Model, int], Prepared], n: int
@@ -317,16 +317,6 @@ class _Counted:
             await send(message)
 
         await self._app(scope, receive, send_counted if scope["type"] == "http" else send)
-
-
-async def _closing(lines: AsyncIterator[bytes], stack: AsyncExitStack) -> AsyncIterator[bytes]:
-    """The lines; what the stack holds is given back behind the last, or when nobody wants more."""
-    async with stack:
-        try:
-            async for line in lines:
-                yield line
-        finally:
-            await lines.aclose()  # type: ignore[attr-defined]
 
 
 async def _unless_gone(

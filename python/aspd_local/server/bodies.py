@@ -144,6 +144,11 @@ def structure(answer: Answer) -> dict[str, Any]:
     }
 
 
+def facts(answer: Answer) -> dict[str, Any]:
+    """What a last chunk and a whole answer say of how it was written."""
+    return {"aspd": structure(answer), "timings": timings(answer)}
+
+
 def timings(answer: Answer) -> dict[str, Any]:
     """Ours, and llama-server's names for what it has too."""
     t = answer.timings

@@ -64,8 +64,6 @@ class Stream:
                 news = await self._news.get()
                 if isinstance(news, Exception):
                     raise news
-                while not self._news.empty() and isinstance(more := self._news.get_nowait(), list):
-                    news = [*news, *more]
                 yield news
                 if isinstance(news[-1].event, Done):
                     return

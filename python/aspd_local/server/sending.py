@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 from starlette.responses import Response
@@ -31,20 +32,28 @@ async def gone(receive: Receive) -> None:
 
 
 class EventStream(Response):
-    """An answer in pieces. When the client leaves, or takes nothing for too long, they are closed."""
+    """An answer in pieces. When the client leaves, or takes nothing for too long, they are closed.
+
+    held: what the answer needs; given back at the end, also where no piece was asked for.
+    """
 
     media_type = "text/event-stream"
 
-    def __init__(self, pieces: AsyncIterator[bytes], send_s: float) -> None:
+    def __init__(self, pieces: AsyncIterator[bytes], held: AsyncExitStack, send_s: float) -> None:
         self.status_code = 200
         self.background = None
         self.body = b""
         self._pieces = pieces
+        self._held = held
         self._send_s = send_s
         self.init_headers({"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
         self.raw_headers = [header for header in self.raw_headers if header[0] != b"content-length"]
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._held:
+            await self._send_while_there(receive, send)
+
+    async def _send_while_there(self, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         left = asyncio.ensure_future(gone(receive))
         sent = asyncio.ensure_future(self._send_all(send))

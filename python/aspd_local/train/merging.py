@@ -64,12 +64,13 @@ def export_model(wanted: Export, folder: Path, progress: Progress | None = None)
     """
     tell = progress or _silent
     whole, part = folder / "merged.gguf", folder / "out.gguf"
-    if wanted.source.is_dir() and _read_run(wanted.source)["config"]["method"] == "full":
+    run = _read_run(wanted.source) if wanted.source.is_dir() else None
+    if run is not None and run["config"]["method"] == "full":
         from aspd_local.train.export import read_weights
         from aspd_local.train.whole import write_whole
 
         tell("writing", 0, _PARTS)
-        write_whole(_read_run(wanted.source), read_weights(wanted.source), wanted.base, whole)
+        write_whole(run, read_weights(wanted.source), wanted.base, whole)
     else:
         adapter = wanted.source
         if adapter.is_dir():

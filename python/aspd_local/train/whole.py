@@ -102,10 +102,8 @@ class _Renaming:
         renamed = self._renamed(weights)
         found = {}
         for name, shape in self._shapes.items():
-            if name not in renamed and name == "output.weight":
-                renamed[name] = renamed[
-                    "token_embd.weight"
-                ]  # one table for both ends, written twice in the base
+            if name not in renamed and name == "output.weight":  # one table, which the base holds twice
+                renamed[name] = renamed["token_embd.weight"]
             if name not in renamed:
                 if name == "rope_freqs.weight":
                     continue  # computed, not trained
