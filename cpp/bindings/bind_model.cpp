@@ -68,6 +68,14 @@ void bind_model(py::module_& m) {
           },
           py::arg("text"), py::arg("parse_special"), "Token ids, [n_tokens]. No BOS is added.")
       .def(
+          "tokenize_whole",
+          [](const Model& model, const py::str& text) {
+            const auto bytes = text.cast<std::string>();
+            const py::gil_scoped_release release;
+            return model.tokenize_whole(bytes);
+          },
+          py::arg("text"), "Token ids, [n_tokens], with the special tokens around a text of its own.")
+      .def(
           "piece",
           [](const Model& model, aspd::Token token, bool special) {
             return py::bytes(model.piece(token, special));
@@ -82,6 +90,9 @@ void bind_model(py::module_& m) {
              for (const auto& [key, value] : model.metadata()) all[to_str(key)] = to_str(value);
              return all;
            })
+      .def_property_readonly("longest_piece", &Model::longest_piece,
+                             "Bytes of the longest token: a text has at least as many tokens as it holds of "
+                             "these. 0: that cannot be said.")
       .def_property_readonly("n_vocab", &Model::n_vocab)
       .def_property_readonly("bos", &Model::bos)
       .def_property_readonly("eos", &Model::eos)

@@ -17,6 +17,7 @@ void bind_sampler(pybind11::module_& m);
 void bind_model(pybind11::module_& m);
 void bind_width(pybind11::module_& m);
 void bind_engine(pybind11::module_& m);
+void bind_embedder(pybind11::module_& m);
 void bind_quantize(pybind11::module_& m);
 void bind_gguf_check(pybind11::module_& m);
 void bind_chat_template(pybind11::module_& m);

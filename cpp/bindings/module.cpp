@@ -19,5 +19,6 @@ PYBIND11_MODULE(_core, m) {
   bind_chat_template(m);
   bind_width(m);
   bind_engine(m);
+  bind_embedder(m);
   bind_quantize(m);
 }

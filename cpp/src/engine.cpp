@@ -17,6 +17,7 @@ constexpr std::int32_t kDefaultCells = 8192;
 constexpr std::int32_t kLeastCells = 256;  // llama.cpp rounds up to it, but cuts n_batch down before
 constexpr std::size_t kReserve = 64;       // cells an admitted request should at least find for its answer
 constexpr std::size_t kOneLaneTimes = 64;
+constexpr std::size_t kWorthWaiting = 16;  // tokens of a prompt that another request is about to have read
 
 void require(bool ok, const std::string& what) {
   if (!ok) throw std::invalid_argument(what);
@@ -228,6 +229,24 @@ bool Engine::Impl::make_room(std::size_t n_cells) {
   return true;
 }
 
+Engine::Impl::Shared Engine::Impl::find_shared(const Layout& prompt, std::size_t n_most) const {
+  Shared found;
+  if (model_->is_recurrent()) return found;  // its memory cannot be forked at an earlier token
+  Layout limit = prompt;
+  limit.truncate(n_most);
+  for (const auto& other : live_) {
+    const std::size_t held = common_prefix(other->trunk.record, limit);
+    if (held > found.n_held) {
+      found.live = other.get();
+      found.n_held = held;
+    }
+    const bool reads = other->phase == Live::Phase::kPrompt || other->phase == Live::Phase::kPromptBlock;
+    const std::size_t coming = reads ? common_prefix(other->request.prompt, limit) : held;
+    found.n_coming = std::max(found.n_coming, coming);
+  }
+  return found;
+}
+
 void Engine::Impl::admit() {
   while (!queue_.empty() && static_cast<std::int32_t>(live_.size()) < options_.n_requests) {
     Live& live = *queue_.front();
@@ -235,7 +254,20 @@ void Engine::Impl::admit() {
     Lane& trunk = live.trunk;
     while (cache_.sequences_free() < 1 && retained_.evict()) {
     }
-    trunk.sequence = retained_.take(prompt, prompt.size() - 1, trunk.record);
+    const std::size_t n_most = prompt.size() - 1;
+    const std::size_t n_retained = retained_.n_shared(prompt, n_most);
+    const Shared shared = find_shared(prompt, n_most);
+    // What another request is reading now need not be read twice.
+    if (shared.n_coming >= std::max(shared.n_held, n_retained) + kWorthWaiting) return;
+    if (shared.n_held > n_retained) {
+      const Lane& other = shared.live->trunk;
+      const bool all = shared.n_held == other.record.size();
+      trunk.sequence = other.sequence.fork(all ? other.next : other.record.positions[shared.n_held]);
+      trunk.record = other.record;
+      trunk.record.truncate(shared.n_held);
+    } else {
+      trunk.sequence = retained_.take(prompt, n_most, trunk.record);
+    }
     if (!trunk.sequence) trunk.sequence = cache_.acquire();
     // Prompts that were admitted before have cells coming to them.
     std::size_t promised = 0;

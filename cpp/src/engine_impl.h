@@ -74,6 +74,13 @@ class Engine::Impl {
   void settle_cancelled();
   void settle_cancelled_branches();
   void admit();
+  // What other answers under way have of a prompt.
+  struct Shared {
+    const Live* live = nullptr;  // the one that has the most of it
+    std::size_t n_held = 0;      // leading tokens, in its cells
+    std::size_t n_coming = 0;    // leading tokens that one of them is reading, or has
+  };
+  [[nodiscard]] Shared find_shared(const Layout& prompt, std::size_t n_most) const;
   [[nodiscard]] bool encode(Live& live);
   [[nodiscard]] bool make_room(std::size_t n_cells);
   // The lanes of a step and how many more tokens fill it up.

@@ -1,6 +1,6 @@
 #include "aspd/model.h"
 
-#include <fstream>
+#include <algorithm>
 #include <stdexcept>
 
 #include "aspd/backend.h"
@@ -96,11 +96,17 @@ std::shared_ptr<Model> Model::load(const std::string& path, const ModelOptions& 
 
 std::vector<Token> Model::tokenize(std::string_view text, bool parse_special) const {
   if (text.empty()) return {};
+  return tokenize(text, false, parse_special);
+}
+
+std::vector<Token> Model::tokenize_whole(std::string_view text) const { return tokenize(text, true, false); }
+
+std::vector<Token> Model::tokenize(std::string_view text, bool add_special, bool parse_special) const {
   if (text.size() > 0x7FFFFFFFU / 4) throw std::invalid_argument("the text is too long to tokenise");
   std::vector<Token> tokens(text.size() + 8);
   const auto call = [&] {
     return llama_tokenize(vocab_, text.data(), static_cast<std::int32_t>(text.size()), tokens.data(),
-                          static_cast<std::int32_t>(tokens.size()), false, parse_special);
+                          static_cast<std::int32_t>(tokens.size()), add_special, parse_special);
   };
   std::int32_t n = call();
   if (n < 0) {
@@ -121,6 +127,21 @@ std::string Model::piece(Token token, bool special) const {
   n = llama_token_to_piece(vocab_, token, text.data(), static_cast<std::int32_t>(text.size()), 0, special);
   text.resize(static_cast<std::size_t>(n < 0 ? 0 : n));
   return text;
+}
+
+std::size_t Model::longest_piece() const {
+  std::call_once(measured_, [this] {
+    const auto type = llama_vocab_type(vocab_);
+    if (type != LLAMA_VOCAB_TYPE_BPE && type != LLAMA_VOCAB_TYPE_SPM) return;
+    std::size_t longest = 0;
+    for (Token token = 0; token < n_vocab_; ++token) {
+      constexpr int kSwallows = LLAMA_TOKEN_ATTR_LSTRIP | LLAMA_TOKEN_ATTR_RSTRIP;
+      if ((llama_vocab_get_attr(vocab_, token) & kSwallows) != 0) return;
+      longest = std::max(longest, piece(token, true).size());
+    }
+    longest_piece_ = longest;
+  });
+  return longest_piece_;
 }
 
 std::optional<Token> Model::find_token(std::string_view spelling) const {

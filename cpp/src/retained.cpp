@@ -10,18 +10,28 @@ void Retained::keep(Sequence sequence, Layout layout) {
   while (entries_.size() > capacity_) entries_.pop_back();
 }
 
+// The last token of the prompt is decoded in any case, for its logits, which is what n_most is about.
+std::size_t Retained::n_shared(const Entry& entry, const Layout& prompt, std::size_t n_most) const {
+  std::size_t n = common_prefix(entry.layout, prompt);
+  if (n > n_most) {
+    Layout limit = prompt;
+    limit.truncate(n_most);
+    n = common_prefix(entry.layout, limit);
+  }
+  return !can_truncate_ && n < entry.layout.size() ? 0 : n;
+}
+
+std::size_t Retained::n_shared(const Layout& prompt, std::size_t n_most) const {
+  std::size_t most = 0;
+  for (const Entry& entry : entries_) most = std::max(most, n_shared(entry, prompt, n_most));
+  return most;
+}
+
 Sequence Retained::take(const Layout& prompt, std::size_t n_most, Layout& layout) {
   auto best = entries_.end();
   std::size_t most = 0;
   for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
-    std::size_t n = common_prefix(entry->layout, prompt);
-    // The last token of the prompt is decoded in any case: its logits are wanted.
-    if (n > n_most) {
-      Layout limit = prompt;
-      limit.truncate(n_most);
-      n = common_prefix(entry->layout, limit);
-    }
-    if (!can_truncate_ && n < entry->layout.size()) continue;
+    const std::size_t n = n_shared(*entry, prompt, n_most);
     if (n > most) {
       most = n;
       best = entry;

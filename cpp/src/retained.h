@@ -15,6 +15,8 @@ class Retained {
 
   // Most recently used first.
   void keep(Sequence sequence, Layout layout);
+  // How many leading tokens of the prompt, at most n_most, take() would find.
+  [[nodiscard]] std::size_t n_shared(const Layout& prompt, std::size_t n_most) const;
   // The sequence that shares the most leading tokens with the prompt, at most n_most of them; `layout`
   // becomes what it holds. An empty Sequence when nothing is shared. Forks where the rest is still worth
   // keeping.
@@ -31,6 +33,8 @@ class Retained {
     Sequence sequence;
     Layout layout;
   };
+  [[nodiscard]] std::size_t n_shared(const Entry& entry, const Layout& prompt, std::size_t n_most) const;
+
   std::size_t capacity_;
   bool can_truncate_;
   std::list<Entry> entries_;

@@ -1,5 +1,6 @@
 // What stays in the cache after an answer: the next turn, saved states, and likelihoods of structured texts.
 #include <cmath>
+#include <map>
 
 #include "check.h"
 #include "driver.h"
@@ -184,6 +185,101 @@ TEST(joined_answer_is_scored_as_it_was_decoded) {
     const std::vector<float> scores = engine.score(before);
     CHECK_EQ(scores.size(), before.size());
     for (const float score : scores) CHECK(score <= 0 && score > -100);
+    CHECK_EMPTY(engine);
+  }
+}
+
+// --- prompts that others are reading or have read --------------------------------------------------------
+
+namespace {
+
+Request long_request(const Model& model, const std::string& ending) {
+  std::string text = "So 3";
+  for (int i = 0; i < 20; ++i) text += " and: 1";
+  Request wanted = request(model, text + ending, control_protocol(model, JoinRule::kLongest));
+  wanted.retain = false;
+  return wanted;
+}
+
+// All results, by request id.
+std::map<RequestId, std::shared_ptr<const Result>> results(const std::vector<Event>& events) {
+  std::map<RequestId, std::shared_ptr<const Result>> found;
+  for (const Event& event : events) {
+    if (event.kind == EventKind::kDone) found[event.request] = event.result;
+  }
+  return found;
+}
+
+}  // namespace
+
+TEST(same_prompt_is_read_once_for_all_who_ask_it) {
+  const auto model = tiny_model("forking");
+  Engine engine(model, exact());
+  Engine fresh(model, exact());
+  const Request wanted = long_request(*model, "");
+  const auto alone = answer(fresh, wanted);
+  REQUIRE(alone->blocks.size() == 1);
+  for (int i = 0; i < 4; ++i) engine.submit(wanted);
+  const auto found = results(run(engine));
+  REQUIRE(found.size() == 4);
+  const auto n_prompt = static_cast<std::int64_t>(wanted.prompt.size());
+  for (const auto& [id, result] : found) {
+    CHECK_EQ(result->timings.cached_tokens, id == found.begin()->first ? 0 : n_prompt - 1);
+    CHECK_EQ(result->text, alone->text);
+    CHECK_EQ(result->layout.token_ids, alone->layout.token_ids);
+  }
+  CHECK_EMPTY(engine);
+  CHECK_EMPTY(fresh);
+}
+
+TEST(prompt_goes_on_from_what_another_answer_has_of_it) {
+  const auto model = tiny_model("forking");
+  Engine fresh(model, exact());
+  const Request first = long_request(*model, "");
+  const Request second = long_request(*model, " and: 1");
+  const std::size_t shared = common_prefix(first.prompt, second.prompt);
+  REQUIRE(shared > 20 && shared < second.prompt.size());
+  const auto alone = answer(fresh, second);
+  // Asked while the first is read, in its trunk, in its block, behind it.
+  for (int n_steps = 0; n_steps < 30; ++n_steps) {
+    Engine engine(model, exact());
+    const RequestId first_id = engine.submit(first);
+    std::vector<Event> events;
+    for (int i = 0; i < n_steps; ++i) {
+      for (Event& event : engine.step()) events.push_back(std::move(event));
+    }
+    const bool over = !engine.has_work();
+    const RequestId second_id = engine.submit(second);
+    for (Event& event : run(engine)) events.push_back(std::move(event));
+    const auto found = results(events);
+    CHECK_EQ(found.at(first_id)->text, answer(fresh, first)->text);
+    CHECK_EQ(found.at(second_id)->text, alone->text);
+    CHECK_EQ(found.at(second_id)->layout.token_ids, alone->layout.token_ids);
+    CHECK_EQ(found.at(second_id)->timings.cached_tokens, over ? 0 : static_cast<std::int64_t>(shared));
+    CHECK_EMPTY(engine);
+  }
+}
+
+TEST(who_waits_for_a_prompt_is_served_when_its_reader_leaves) {
+  const auto model = tiny_model("forking");
+  EngineOptions options = exact();
+  options.n_batch = 16;  // the prompt takes many steps
+  Engine engine(model, options);
+  Engine fresh(model, options);
+  const Request wanted = long_request(*model, "");
+  const auto alone = answer(fresh, wanted);
+  for (int n_steps = 1; n_steps < 6; ++n_steps) {
+    const RequestId first = engine.submit(wanted);
+    const RequestId second = engine.submit(wanted);
+    std::vector<Event> events;
+    for (int i = 0; i < n_steps; ++i) {
+      for (Event& event : engine.step()) events.push_back(std::move(event));
+    }
+    engine.cancel(first);
+    for (Event& event : run(engine)) events.push_back(std::move(event));
+    const auto found = results(events);
+    CHECK(found.at(first)->finish_reason == FinishReason::kCancelled);
+    CHECK_EQ(found.at(second)->text, alone->text);
     CHECK_EMPTY(engine);
   }
 }

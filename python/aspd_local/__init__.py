@@ -25,6 +25,7 @@ from aspd_local.events import Done, End, Event, Fork, Join, ReadingOrder, Text, 
 from aspd_local.results import Answer, Block, Branch, Timings, TokenLogprob, Usage
 
 if TYPE_CHECKING:
+    from aspd_local.embedder import Embedder
     from aspd_local.model import Model
 
 __version__ = "0.1.0"
@@ -40,6 +41,7 @@ __all__ = [
     "DecodeError",
     "Done",
     "DownloadError",
+    "Embedder",
     "End",
     "EngineBusyError",
     "Event",
@@ -60,10 +62,14 @@ __all__ = [
 logging.getLogger(__name__).addHandler(logging.NullHandler())  # quiet unless the program asks for the log
 
 
-def __getattr__(name: str) -> type[Model]:
-    """Model, when it is asked for: whoever needs no engine should not wait for it."""
-    if name != "Model":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from aspd_local.model import Model
+def __getattr__(name: str) -> type[Model] | type[Embedder]:
+    """Model and Embedder, when they are asked for: whoever needs no engine should not wait for it."""
+    if name == "Model":
+        from aspd_local.model import Model
 
-    return Model
+        return Model
+    if name == "Embedder":
+        from aspd_local.embedder import Embedder
+
+        return Embedder
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

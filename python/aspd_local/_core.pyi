@@ -15,6 +15,8 @@ __all__: list[str] = [
     "BlockResult",
     "BranchResult",
     "ChatTemplate",
+    "Embedder",
+    "EmbedderOptions",
     "Engine",
     "EngineOptions",
     "Event",
@@ -346,6 +348,10 @@ class Model:
         """
         Token ids, [n_tokens]. No BOS is added.
         """
+    def tokenize_whole(self, text: str) -> list[int]:
+        """
+        Token ids, [n_tokens], with the special tokens around a text of its own.
+        """
     @property
     def add_bos(self) -> bool: ...
     @property
@@ -368,6 +374,11 @@ class Model:
     def has_encoder(self) -> bool: ...
     @property
     def is_recurrent(self) -> bool: ...
+    @property
+    def longest_piece(self) -> int:
+        """
+        Bytes of the longest token: a text has at least as many tokens as it holds of these. 0: that cannot be said.
+        """
     @property
     def n_ctx_train(self) -> int: ...
     @property
@@ -738,6 +749,51 @@ class Engine:
     def options(self) -> EngineOptions: ...
     @property
     def sequences_free(self) -> int: ...
+
+class EmbedderOptions:
+    def __init__(self) -> None: ...
+    @property
+    def n_ctx(self) -> int: ...
+    @n_ctx.setter
+    def n_ctx(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def n_threads(self) -> int: ...
+    @n_threads.setter
+    def n_threads(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+
+class Embedder:
+    @staticmethod
+    def why_not(model: Model) -> str:
+        """
+        Why this model makes no embeddings; empty if it does as far as the file tells.
+        """
+    def __init__(self, model: Model, options: EmbedderOptions) -> None:
+        """
+        Raises ModelError where the model makes no embeddings, ValueError for options.
+        """
+    def check(
+        self,
+        texts: collections.abc.Sequence[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]],
+    ) -> None:
+        """
+        Raises what embed() raises before it computes anything.
+        """
+    def embed(
+        self,
+        texts: collections.abc.Sequence[collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]],
+    ) -> list[list[float]]:
+        """
+        Vectors of unit length, [n_texts][n_embd]; texts: token ids. From any thread. Raises ValueError, ContextFullError, DecodeError.
+        """
+    @property
+    def can_write(self) -> bool:
+        """
+        Whether the model writes text too; encoders do not.
+        """
+    @property
+    def n_ctx(self) -> int: ...
+    @property
+    def n_embd(self) -> int: ...
 
 class WeightType:
     """

@@ -270,13 +270,15 @@ def prompt_segments(
     template: Template,
     messages: Sequence[Message],
     recall: Callable[[str], Sequence[Segment] | None],
+    check: Callable[[str], None] | None = None,
 ) -> list[Segment]:
     """The prompt of a chat as trunks and blocks: known answers as they were decoded, the rest as text.
 
     Args:
         recall: segments of an answer by its text; None: not known.
+        check: sees each text before it is tokenised, and may raise.
 
-    Raises: as render_prompt().
+    Raises: as render_prompt(), and what `check` raises.
     """
     known = {
         i: segments
@@ -285,7 +287,12 @@ def prompt_segments(
     }
     pieces = render_around(template, messages, list(known)) if known else None
     if pieces is None:
-        return [Trunk(tokenize_parts(model, render_prompt(template, messages)))]
+        pieces = [render_prompt(template, messages)]
+    if check is not None:
+        for piece in pieces:
+            check(_text(piece))
+    if len(pieces) == 1:
+        return [Trunk(tokenize_parts(model, pieces[0]))]
     prompt: list[Segment] = [Trunk(tokenize_parts(model, pieces[0]))]
     for segments, piece in zip(known.values(), pieces[1:], strict=True):
         prompt += [*segments, Trunk(tokenize_parts(model, piece, at_start=False))]

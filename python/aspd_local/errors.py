@@ -41,7 +41,7 @@ class ContextFullError(AspdError):
     """A request does not fit the context. Raised before anything is decoded.
 
     Attributes:
-        needed: cells of the KV cache that the request needs.
+        needed: cells of the KV cache that the request needs, at least.
         available: cells that are free.
     """
 

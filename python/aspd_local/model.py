@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, TypeVar
 from typing_extensions import Unpack
 
 from aspd_local import _core, chat, protocol
+from aspd_local.errors import ContextFullError
 from aspd_local.events import Done, End, Event, Fork, Join, ReadingOrder, Text, branch_name
 from aspd_local.history import History
 from aspd_local.layout import JoinRule, Layout, Segment, Trunk, lay_out, structure
+from aspd_local.log import drain_log
 from aspd_local.options import Options
 from aspd_local.protocol import ProtocolFile
 from aspd_local.results import Answer, Block, Branch, FinishReason, Timings, TokenLogprob, Usage
@@ -109,7 +111,7 @@ class Model:
             told = None if progress is None else functools.partial(_measuring, progress)
             opened = how.open(measure=measured, progress=told)
         finally:
-            _drain_log()
+            drain_log()
         if n_gpu_layers and (reason := _core.missing_gpu()):
             _log.warning("%s; the CPU computes", reason)
         self._model: _core.Model = opened.model
@@ -461,7 +463,7 @@ class Model:
             turns = chat.with_protocol(turns, file.system, examples, template)
         bound = None if file is None else protocol.bind(file, self._model, join_rule=options.join_rule)
         segments = chat.prompt_segments(
-            self._model, template, turns, lambda text: self._history.recall(name, text)
+            self._model, template, turns, lambda text: self._history.recall(name, text), self._check_length
         )
         return self._request(segments, options, file, bound)
 
@@ -472,6 +474,7 @@ class Model:
             raise ValueError("tools need a chat")
         file = self._choose(options, for_chat=False)
         bound = None if file is None else protocol.bind(file, self._model, join_rule=options.join_rule)
+        self._check_length(prompt)
         bos = [self._model.bos] if self._model.add_bos and self._model.bos >= 0 else []
         eos = [self._model.eos] if self._model.add_eos and self._model.eos >= 0 else []
         return self._request(
@@ -495,6 +498,12 @@ class Model:
             fallback = self.cannot_join_reason or (_NEVER_PAYS if self._never_pays else None)
         return Prepared(request, SERIAL if file is None else file.name, fallback)
 
+    def _check_length(self, text: str) -> None:
+        """Before a text is tokenised, which takes long for one that cannot fit. Raises ContextFullError."""
+        longest, n_cells = self._model.longest_piece, self.n_ctx
+        if longest and (least := len(text) // longest) > n_cells:  # a character is a byte or more
+            raise ContextFullError(least, n_cells)
+
     def _ban_markers(self, request: _core.Request) -> None:
         """A serial answer of a model that knows markers must not write them."""
         if self._file is None or self._file.markers != "control":
@@ -516,7 +525,7 @@ class Model:
         try:
             events = self._open_engine().step()
         finally:
-            _drain_log()
+            drain_log()
         for event in events:
             if (queue := self._queues.get(event.request)) is not None:
                 queue.append(event)
@@ -609,11 +618,6 @@ def _engine_options(settings: EngineSettings) -> _core.EngineOptions:
         except TypeError as error:
             raise ValueError(f"{key} cannot be {value!r}") from error
     return options
-
-
-def _drain_log() -> None:
-    for level, line in _core.drain_log():
-        _log.log(level, "%s", line)
 
 
 def _last_answer(events: Iterator[Event]) -> Answer:

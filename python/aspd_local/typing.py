@@ -67,3 +67,14 @@ class EngineSettings(TypedDict, total=False):
     self_test: bool
     repack: Literal["auto", "on", "off"]
     profile: Literal["auto", "off"]
+
+
+class EmbedderSettings(TypedDict, total=False):
+    """Keyword arguments of Embedder.
+
+    n_ctx: most tokens of one text; 0: what the model was trained with, at most 2,048.
+    n_threads: 0: physical cores.
+    """
+
+    n_ctx: int
+    n_threads: int

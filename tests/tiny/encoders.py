@@ -82,6 +82,14 @@ def write_llama_embed(path: Path, *, seed: int = 0, causal: bool) -> TinyModel:
     return model
 
 
+def write_pooled_llama(path: Path, *, pooling: int, seed: int = 0) -> TinyModel:
+    """A llama that writes text and makes embeddings. pooling: llama.cpp's number, 1 mean, 2 first, 3 last."""
+    model = TinyModel(path=path, vocabulary=Vocabulary())
+    keys = attention_keys(model.shape) | {"pooling_type": pooling}
+    write_gguf(model, "llama", random_tensors(model, seed), keys, {})
+    return model
+
+
 def _t5_keys(model: TinyModel) -> dict[str, Any]:
     return attention_keys(model.shape) | {
         "attention.relative_buckets_count": N_BUCKETS,

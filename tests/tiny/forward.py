@@ -38,7 +38,13 @@ class NumpyModel:
         self.logit_scale = float(self._key("logit_scale", 1.0))
 
     def logits(self, token_ids: Sequence[int], positions: Sequence[int], mask: ArrayLike) -> Array:
-        """Rows of logits, [n_tokens, n_vocab].
+        """Rows of logits, [n_tokens, n_vocab]. As states()."""
+        output = self.weights.get("output.weight", self.weights["token_embd.weight"])
+        result: Array = self.states(token_ids, positions, mask) @ output.T * self.logit_scale
+        return result
+
+    def states(self, token_ids: Sequence[int], positions: Sequence[int], mask: ArrayLike) -> Array:
+        """What the head reads, [n_tokens, n_embd].
 
         mask: [n_tokens, n_tokens], row i: what token i may attend to.
         """
@@ -49,9 +55,7 @@ class NumpyModel:
         for layer in range(self.n_layers):
             windowed = self.window > 0 and layer % 2 == 0
             x = self._layer(layer, x, p, near if windowed else allowed, rotate=windowed or self.window == 0)
-        output = self.weights.get("output.weight", self.weights["token_embd.weight"])
-        result: Array = self._norm("output_norm", x) @ output.T * self.logit_scale
-        return result
+        return self._norm("output_norm", x)
 
     def _layer(
         self, layer: int, x: Array, positions: NDArray[np.int_], allowed: NDArray[np.bool_], *, rotate: bool

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -45,8 +46,13 @@ class Model {
   // Token ids of a text. parse_special: CONTROL tokens that are spelt out in the text become ids; only for
   // text of a template, never for a user's. No BOS is added.
   [[nodiscard]] std::vector<Token> tokenize(std::string_view text, bool parse_special) const;
+  // As tokenize(text, false), with the special tokens that the vocabulary puts around a text of its own.
+  [[nodiscard]] std::vector<Token> tokenize_whole(std::string_view text) const;
   // Bytes of one token; may be a part of a code point. CONTROL tokens give "" unless special is true.
   [[nodiscard]] std::string piece(Token token, bool special = false) const;
+  // Bytes of the longest token: a text has at least as many tokens as it holds of these. 0: that cannot be
+  // said, since tokens swallow white space beside them, or the text is changed before it is tokenised.
+  [[nodiscard]] std::size_t longest_piece() const;
   // Looks a token up by its exact spelling in the vocabulary.
   [[nodiscard]] std::optional<Token> find_token(std::string_view spelling) const;
 
@@ -87,10 +93,13 @@ class Model {
     void operator()(llama_model* model) const;
   };
   Model() = default;
+  [[nodiscard]] std::vector<Token> tokenize(std::string_view text, bool add_special, bool parse_special) const;
   std::string path_;
   std::unique_ptr<llama_model, Free> model_;
   const llama_vocab* vocab_ = nullptr;
   std::int32_t n_vocab_ = 0;
+  mutable std::once_flag measured_;
+  mutable std::size_t longest_piece_ = 0;
   bool vocab_only_ = false;
 };
 

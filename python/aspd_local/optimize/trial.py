@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import statistics
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from aspd_local import _core
 from aspd_local.errors import DecodeError, ModelError
+from aspd_local.log import drain_log
 from aspd_local.optimize.candidates import DEPTH, Curve, Measured, Types, loss_of, perplexity
 
 WIDTHS = (1, 2, 4, 8, 16)
@@ -18,7 +18,6 @@ FEWEST_TOKENS = 64
 
 _STEPS, _ROUNDS = 5, 3  # timed steps of a width, and how often the widths take turns
 _CHUNK = 512  # tokens of the text that see each other
-_log = logging.getLogger("aspd_local")
 
 # Called with the share that is done, 0 to 1.
 Told = Callable[[float], None]
@@ -180,9 +179,3 @@ def _engine(model: _core.Model, *, n_lanes: int, n_threads: int, n_outputs_max: 
         return _core.Engine(model, options)
     finally:
         drain_log()
-
-
-def drain_log() -> None:
-    """Hands what llama.cpp logged to Python's logging."""
-    for level, line in _core.drain_log():
-        _log.log(level, "%s", line)

@@ -6,13 +6,14 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import resources
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
@@ -21,11 +22,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from aspd_local import __version__
 from aspd_local.errors import AspdError
 from aspd_local.model import Model, Prepared
-from aspd_local.server import answering, asking
+from aspd_local.server import answering, asking, embedding
 from aspd_local.server.answering import Wanted
 from aspd_local.server.bodies import Naming
 from aspd_local.server.config import ServerConfig
-from aspd_local.server.guard import Guard
+from aspd_local.server.guard import PARSED, Guard
 from aspd_local.server.loop import EngineLoop, QueueFullError, Stream
 from aspd_local.server.metrics import Metrics
 from aspd_local.server.pool import Pool
@@ -35,6 +36,7 @@ from aspd_local.server.schemas import (
     CompletionBody,
     ControlBody,
     DetokenizeBody,
+    EmbeddingsBody,
     Sampling,
     TokenizeBody,
 )
@@ -157,7 +159,9 @@ class Server:
         """All models that a request may name."""
         data = []
         for entry in self.pool.entries.values():
-            said: dict[str, Any] = {"loaded": entry.engine is not None}
+            said: dict[str, Any] = {"loaded": entry.loaded}
+            if entry.embedder is not None:
+                said |= {"embeddings": entry.embedder.n_embd}
             if entry.engine is not None:
                 model = entry.engine.model
                 said |= {
@@ -176,6 +180,12 @@ class Server:
                 }
             )
         return {"object": "list", "data": data}
+
+    async def embeddings(self, body: EmbeddingsBody, request: Request) -> Response:
+        """Vectors of texts."""
+        name = self.pool.entry(body.model).name
+        async with self.pool.use_embedder(body.model) as embedder:
+            return await _unless_gone(embedding.embeddings(body, embedder, name), [], request)
 
     async def tokenize(self, body: TokenizeBody) -> dict[str, Any]:
         """Token ids of a text."""
@@ -219,6 +229,7 @@ def application(server: Server) -> ASGIApp:
         redoc_url=None,
         responses=_ERRORS,
     )
+    app.router.route_class = _Route
     _add_handlers(app)
     _add_routes(app, server)
     return Guard(_Counted(app, server.metrics), config)
@@ -232,6 +243,10 @@ def _add_routes(app: FastAPI, server: Server) -> None:
     @app.post("/v1/completions")
     async def completions(body: CompletionBody, request: Request) -> Response:
         return await server.complete(body, request)
+
+    @app.post("/v1/embeddings")
+    async def embeddings(body: EmbeddingsBody, request: Request) -> Response:
+        return await server.embeddings(body, request)
 
     @app.post("/v1/chat/completions/control")
     async def control(body: ControlBody) -> dict[str, Any]:
@@ -298,6 +313,27 @@ def _first_fault(faults: Sequence[Any]) -> Problem:
     if fault["type"] == "extra_forbidden":
         return Problem(400, f"{place} is not supported", param=place, code="unsupported_parameter")
     return Problem(400, f"{place}: {fault['msg']}", param=place or None)
+
+
+class _Parsed(Request):
+    """A request whose body the guard has parsed already."""
+
+    async def json(self) -> Any:
+        """The body, once more."""
+        return self.scope[PARSED] if PARSED in self.scope else await super().json()
+
+
+class _Route(APIRoute):
+    """A route that does not parse bodies a second time."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """As FastAPI's, around the parsed body."""
+        handle = super().get_route_handler()
+
+        async def handle_parsed(request: Request) -> Response:
+            return await handle(_Parsed(request.scope, request.receive))
+
+        return handle_parsed
 
 
 class _Counted:

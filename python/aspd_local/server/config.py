@@ -14,7 +14,7 @@ class Limits:
     """Of single requests and of all together; beyond them a request is refused, never cut.
 
     Attributes:
-        body_bytes: of a request's body, as much as chat templates are rendered from. depth: of its JSON.
+        body_bytes: of a request's body, as much as chat templates are rendered from.
         n_choices: most answers to one request.
         n_waiting: most answers that wait for their turn, over those that the engine works at.
         read_s: seconds for a body to arrive. send_s: seconds in which a client takes no byte before its
@@ -23,7 +23,6 @@ class Limits:
     """
 
     body_bytes: int = 4 << 20
-    depth: int = 64
     n_choices: int = 8
     n_waiting: int = 64
     read_s: float = 30.0

@@ -4,11 +4,34 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StringConstraints,
+    model_validator,
+)
 
 MOST_TOKENS = 2**31 - 1
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, StringConstraints(max_length=256)]
+MOST_DEEP = 64  # levels of an object whose fields are the client's own
+
+
+def _shallow(said: dict[str, Any]) -> dict[str, Any]:
+    level: list[Any] = [said]
+    for _ in range(MOST_DEEP):
+        inner = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [value for values in inner for value in values if isinstance(value, dict | list)]
+        if not level:
+            return said
+    raise ValueError(f"nested more than {MOST_DEEP} deep")
+
+
+Object = Annotated[dict[str, Any], AfterValidator(_shallow)]
 Stop = str | Annotated[list[str], Field(max_length=16)] | None
 
 
@@ -59,7 +82,7 @@ class Sampling(Body):
     max_tokens: Annotated[StrictInt, Field(ge=1, le=MOST_TOKENS)] | None = None
     grammar: Annotated[str, StringConstraints(max_length=1 << 16)] | None = None
     user: str | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: Object | None = None
     store: Literal[False] | None = None
     aspd: Extension | None = None
 
@@ -116,7 +139,7 @@ class Function(Body):
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_.-]{1,64}$")]
     description: str | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: Object | None = None
     strict: StrictBool | None = None
 
 
@@ -145,7 +168,7 @@ class JsonSchema(Body):
 
     name: Name | None = None
     description: str | None = None
-    schema_: dict[str, Any] | None = Field(default=None, alias="schema")
+    schema_: Object | None = Field(default=None, alias="schema")
     strict: StrictBool | None = None
 
 
@@ -179,6 +202,24 @@ class CompletionBody(Sampling):
     best_of: Literal[1] | None = None
 
 
+TokenIds = Annotated[list[Annotated[StrictInt, Field(ge=0, lt=2**31)]], Field(max_length=1 << 20)]
+
+
+class EmbeddingsBody(Body):
+    """POST /v1/embeddings. input: texts, or token ids of texts."""
+
+    model: Name | None = None
+    input: (
+        str
+        | Annotated[list[str], Field(min_length=1, max_length=2048)]
+        | Annotated[TokenIds, Field(min_length=1)]
+        | Annotated[list[TokenIds], Field(min_length=1, max_length=2048)]
+    )
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: Annotated[StrictInt, Field(ge=1)] | None = None
+    user: str | None = None
+
+
 class ControlBody(Body):
     """POST /v1/chat/completions/control: ends an answer, or one of its branches."""
 
@@ -197,5 +238,5 @@ class TokenizeBody(Body):
 class DetokenizeBody(Body):
     """POST /detokenize."""
 
-    tokens: Annotated[list[Annotated[StrictInt, Field(ge=0, lt=2**31)]], Field(max_length=1 << 20)]
+    tokens: TokenIds
     model: Name | None = None
