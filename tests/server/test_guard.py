@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx2
 import pytest
@@ -164,6 +165,8 @@ def test_other_machines_need_a_key(configured: Callable[..., ServerConfig]) -> N
         (b"[]" * 1_000_000, 400),
         (b'{"a": "' + b"[" * 100_000, 400),
         (b'{"messages": [' + b",".join([b'{"role":"user","content":"x"}'] * 10_000) + b"]}", 400),
+        (b'{"messages": [{"role": "user", "content": "' + b"x " * 1_000_000 + b'"}]}', 400),
+        (b'{"messages": [{"role": "user", "content": "\\ud800"}]}', 400),
         (b'{"messages": "' + b"x" * (5 << 20) + b'"}', 413),
     ],
 )
@@ -176,6 +179,29 @@ def test_hostile_bodies_are_refused_soon_and_the_server_lives(
     assert len(answer.text) < 2000
     assert time.monotonic() - begun < 5  # bench/serve.py measures it
     assert client.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize("depth", [63, 64, 65, 150])
+def test_what_is_the_clients_own_nests_so_far(client: httpx2.Client, depth: int) -> None:
+    metadata: dict[str, Any] = {}
+    for _ in range(depth - 1):
+        metadata = {"a": metadata}
+    answer = client.post(CHAT, json={"messages": QUESTION, "metadata": metadata, "max_tokens": 1})
+    assert answer.status_code == (200 if depth <= 64 else 400)
+    if depth > 64:
+        assert answer.json()["error"]["param"] == "metadata"
+        assert "nested more than 64 deep" in answer.json()["error"]["message"]
+
+
+def test_prompt_that_cannot_fit_is_refused_by_its_length(client: httpx2.Client, server: Running) -> None:
+    entry = server.inside.pool.entries["story"]
+    assert entry.engine is not None
+    longest = entry.engine.model.core.longest_piece
+    assert longest > 0
+    answer = client.post(CHAT, json={"messages": [{"role": "user", "content": "a" * longest * 1025}]})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "context_length_exceeded"
+    assert ", 1024 available" in answer.json()["error"]["message"]
 
 
 def test_brackets_in_strings_do_not_nest(client: httpx2.Client) -> None:

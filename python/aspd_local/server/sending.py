@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -66,14 +66,14 @@ class EventStream(Response):
 
     async def _send_all(self, send: Send) -> None:
         pieces = self._pieces.__aiter__()
+        waiting = asyncio.ensure_future(anext(pieces, None))
         try:
-            waiting = asyncio.ensure_future(anext(pieces, None))
             while True:
                 done, _ = await asyncio.wait({waiting}, timeout=KEEP_ALIVE_S)
                 piece = waiting.result() if done else b": ping\n"
                 more = piece is not None
                 body = {"type": "http.response.body", "body": piece or b"", "more_body": more}
-                await asyncio.wait_for(send(body), self._send_s)
+                await _within(self._send_s, send(body))
                 if not more:
                     return
                 if done:
@@ -83,3 +83,19 @@ class EventStream(Response):
             await asyncio.gather(waiting, return_exceptions=True)
             if (close := getattr(pieces, "aclose", None)) is not None:
                 await close()
+
+
+async def _within(seconds: float, work: Awaitable[None]) -> None:
+    """Awaits it for so long. Raises asyncio.TimeoutError.
+
+    Unlike asyncio.wait_for() before Python 3.12 it never swallows a cancellation that comes in the very moment
+    in which the work is done.
+    """
+    running = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({running}, timeout=seconds)
+        if not done:
+            raise asyncio.TimeoutError
+        running.result()
+    finally:
+        running.cancel()
