@@ -259,7 +259,8 @@ void Engine::Impl::admit() {
     const Shared shared = find_shared(prompt, n_most);
     // What another request is reading now need not be read twice.
     if (shared.n_coming >= std::max(shared.n_held, n_retained) + kWorthWaiting) return;
-    if (shared.n_held > n_retained) {
+    const bool shares = shared.n_held > n_retained;
+    if (shares) {
       const Lane& other = shared.live->trunk;
       const bool all = shared.n_held == other.record.size();
       trunk.sequence = other.sequence.fork(all ? other.next : other.record.positions[shared.n_held]);
@@ -275,10 +276,13 @@ void Engine::Impl::admit() {
       const std::size_t done = other->trunk.record.size();
       if (other->request.prompt.size() > done) promised += other->request.prompt.size() - done;
     }
-    const std::size_t needed = promised + prompt.size() - trunk.record.size() + 1;
+    // Cells of a living answer are not counted as found: as many stay free for what both will write.
+    const std::size_t found = shares ? 0 : trunk.record.size();
+    const std::size_t needed = promised + prompt.size() - found + 1;
     if (!make_room(needed + kReserve) && cache_.cells_free() < needed && !live_.empty()) {
       // Others are decoding: wait for their cells. What was found goes back.
-      retained_.keep(std::move(trunk.sequence), std::move(trunk.record));
+      if (!shares) retained_.keep(std::move(trunk.sequence), std::move(trunk.record));
+      trunk.sequence = Sequence();
       trunk.record = Layout();
       return;
     }
