@@ -34,6 +34,7 @@ from aspd_local.eval.llama_server import ServerProcess
 from aspd_local.sources import resolve
 
 CHAT = "/v1/chat/completions"
+REST_S = 0.5  # the threads of the other side look for work for a while after each step
 TOPICS = (
     "cycling to work",
     "growing tomatoes",
@@ -133,13 +134,14 @@ def first(args: argparse.Namespace) -> dict[str, Any]:
         threads = {"n_threads": args.threads, "n_threads_batch": args.threads}
         model = stack.enter_context(Model(args.path, n_ctx=8192, n_requests=args.requests, **threads))
         for i in range(args.n or 40):
+            time.sleep(REST_S)
             begun = time.perf_counter()
             with http.stream("POST", CHAT, json=body(i, args, stream=True)) as answer:
                 for line in answer.iter_lines():
                     if '"content":"' in line and '"content":""' not in line:
                         times["server"].append(time.perf_counter() - begun)
                         break
-            time.sleep(0.05)
+            time.sleep(REST_S)
             begun = time.perf_counter()
             for _ in model.stream_text(question(i), temperature=0, max_tokens=args.max_tokens):
                 times["python"].append(time.perf_counter() - begun)

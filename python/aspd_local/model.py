@@ -123,7 +123,7 @@ class Model:
         self._queues: dict[int, deque[_core.Event]] = {}  # of the answers that are under way, by request id
         self._loose: dict[int, Prepared] = {}  # answers under way of submit(), by request id
         self._news: list[_core.Event] = []  # of those, not given out yet
-        self._step_lock: asyncio.Lock | None = None
+        self._step_lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
         self._last: tuple[str, Layout] | None = (
             None  # protocol and layout of the last answer, for save_session
         )
@@ -536,10 +536,11 @@ class Model:
         """One step on another thread. Whoever waits steps for all."""
         import asyncio  # most programs need none of it, and it takes its time
 
-        if self._step_lock is None:
-            self._step_lock = asyncio.Lock()
+        loop = asyncio.get_running_loop()
+        if self._step_lock is None or self._step_lock[0] is not loop:  # a program may run one after another
+            self._step_lock = (loop, asyncio.Lock())
         waiting = {key for key, queue in self._queues.items() if not queue}
-        async with self._step_lock:
+        async with self._step_lock[1]:
             if any(self._queues.get(key) for key in waiting):
                 return  # somebody else's step brought news while this one waited
             step = asyncio.ensure_future(asyncio.to_thread(self._step))
