@@ -51,6 +51,10 @@ HOSTILE: dict[str, bytes] = {
     "large": b'{"messages":"' + b"x" * 100_000_000 + b'"}',
     "many biases": json.dumps({"messages": [], "logit_bias": {str(i): 1 for i in range(100_000)}}).encode(),
     "long number": b'{"n":' + b"9" * 1_000_000 + b"}",
+    "many choices": b'{"messages":[{"role":"user","content":"x"}],"n":1000000000}',
+    "many tokens": b'{"messages":[{"role":"user","content":"x"}],"max_tokens":9223372036854775808}',
+    "negative": b'{"messages":[{"role":"user","content":"x"}],"max_tokens":-1,"top_k":-1,"seed":-1e30}',
+    "not a number": b'{"messages":[{"role":"user","content":"x"}],"temperature":NaN}',
     "long prompt": json.dumps({"messages": [{"role": "user", "content": "x " * 1_000_000}]}).encode(),
 }
 

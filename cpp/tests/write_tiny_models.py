@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from tiny import stories  # noqa: E402
-from tiny.encoders import write_t5  # noqa: E402
+from tiny.encoders import write_bert, write_pooled_llama, write_t5  # noqa: E402
 from tiny.files import write_cohere2, write_lfm2, write_llama, write_mamba, write_wide  # noqa: E402
 from tiny.script import Script, write_scripted  # noqa: E402
 from tiny.vocabulary import EOS, TITLE, TITLE_END  # noqa: E402
@@ -38,6 +38,8 @@ def main(folder: Path) -> None:
     write_mamba(folder / "mamba.gguf", seed=4)
     write_lfm2(folder / "lfm2.gguf", seed=5)
     write_t5(folder / "t5.gguf", seed=1)
+    write_bert(folder / "bert.gguf", seed=7)
+    write_pooled_llama(folder / "pooled.gguf", pooling=3, seed=3)
     write_scripted(folder / "forking.gguf", stories.forking("a", "bc", "def", "ghij"), seed=11)
     write_scripted(folder / "storyteller.gguf", stories.fixed(), seed=13)
     write_scripted(folder / "prompted.gguf", Script(PROMPTED), seed=14)
