@@ -114,7 +114,7 @@ class Pool:
         except Problem:
             with suppress(Problem):  # it may be an embedding model
                 await self._load_embedder(entry)
-            if entry.embedder is None:
+            if entry.embedder is None or entry.embedder.can_write:
                 raise
             raise _embeds_only(entry) from None
         need = memory_of(model)
