@@ -93,7 +93,8 @@ class Model {
     void operator()(llama_model* model) const;
   };
   Model() = default;
-  [[nodiscard]] std::vector<Token> tokenize(std::string_view text, bool add_special, bool parse_special) const;
+  [[nodiscard]] std::vector<Token> tokenize(std::string_view text, bool add_special,
+                                            bool parse_special) const;
   std::string path_;
   std::unique_ptr<llama_model, Free> model_;
   const llama_vocab* vocab_ = nullptr;

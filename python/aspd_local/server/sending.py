@@ -88,8 +88,8 @@ class EventStream(Response):
 async def _within(seconds: float, work: Awaitable[None]) -> None:
     """Awaits it for so long. Raises asyncio.TimeoutError.
 
-    Unlike asyncio.wait_for() before Python 3.12 it never swallows a cancellation that comes in the very moment
-    in which the work is done.
+    Unlike asyncio.wait_for() before Python 3.12 it never swallows a cancellation that comes in the very
+    moment in which the work is done.
     """
     running = asyncio.ensure_future(work)
     try:
