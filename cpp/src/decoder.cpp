@@ -4,7 +4,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "aspd/backend.h"
+#include "context.h"
 #include "ggml-cpu.h"
 #include "ggml.h"
 #include "llama.h"
@@ -77,16 +77,7 @@ Decoder::Decoder(const Model& model, const EngineOptions& options, std::int32_t 
     params.abort_callback = [](void* self) { return static_cast<Decoder*>(self)->should_abort(); };
     params.abort_callback_data = this;
   }
-  clear_first_error();
-  try {
-    context_.reset(llama_init_from_model(model.handle(), params));
-  } catch (const std::exception& e) {
-    throw ModelError(model.path(), std::string("no context: ") + e.what());
-  }
-  if (context_ == nullptr) {
-    const std::string why = first_error();
-    throw ModelError(model.path(), "llama.cpp cannot make a context" + (why.empty() ? "" : ": " + why));
-  }
+  context_.reset(open_context(model, params));
   if (llama_get_memory(context_.get()) == nullptr || !llama_get_causal_attn(context_.get())) {
     throw ModelError(model.path(), "the model reads a text as a whole: it makes embeddings, not text");
   }
@@ -151,22 +142,13 @@ bool Decoder::should_abort() {
 }
 
 Decoder::Status Decoder::process(bool encode) {
-  clear_first_error();
   polled_ = std::chrono::steady_clock::now();
-  int code = 0;
-  try {
-    code = llama_process(context_.get(), encode ? LLAMA_PROCESS_TYPE_ENCODE : LLAMA_PROCESS_TYPE_DECODE,
-                         batch_.get());
-    if (code == 0) llama_synchronize(context_.get());
-  } catch (const std::exception& e) {
-    throw DecodeError(-4, std::string("llama.cpp: ") + e.what());
-  }
+  const int code = process_batch(
+      context_.get(), encode ? LLAMA_PROCESS_TYPE_ENCODE : LLAMA_PROCESS_TYPE_DECODE, batch_.get());
   if (code == 0) return Status::kDone;
   if (code == 1) return Status::kFull;
   if (code == 2) return Status::kAborted;
-  const std::string why = first_error();
-  throw DecodeError(code, std::string(encode ? "llama_encode" : "llama_decode") + " returned " +
-                              std::to_string(code) + (why.empty() ? "" : ": " + why));
+  throw process_error(code, encode ? "llama_encode" : "llama_decode");
 }
 
 void Decoder::work(Work& work) noexcept {

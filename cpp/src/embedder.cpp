@@ -6,6 +6,7 @@
 
 #include "aspd/backend.h"
 #include "aspd/errors.h"
+#include "context.h"
 #include "llama.h"
 
 namespace aspd {
@@ -75,16 +76,7 @@ Embedder::Embedder(std::shared_ptr<const Model> model, const EmbedderOptions& op
     params.no_perf = true;
     params.embeddings = true;
     n_batch_ = n_batch;
-    clear_first_error();
-    try {
-      context_.reset(llama_init_from_model(model_->handle(), params));
-    } catch (const std::exception& e) {
-      throw ModelError(model_->path(), std::string("no context: ") + e.what());
-    }
-    if (context_ == nullptr) {
-      const std::string why = first_error();
-      throw ModelError(model_->path(), "llama.cpp cannot make a context" + (why.empty() ? "" : ": " + why));
-    }
+    context_.reset(open_context(*model_, params));
   };
   open(std::max(std::min(n_ctx_, kChunk), kSideBySide));
   if (n_batch_ < n_ctx_ && !reads_in_chunks(context_.get())) open(n_ctx_);
@@ -156,18 +148,9 @@ void Embedder::clear() {
 }
 
 void Embedder::compute() {
-  clear_first_error();
-  int code = 0;
-  try {
-    code = llama_process(context_.get(), LLAMA_PROCESS_TYPE_DECODE, batch_.get());
-    llama_synchronize(context_.get());
-  } catch (const std::exception& e) {
-    throw DecodeError(-4, std::string("llama.cpp: ") + e.what());
-  }
+  const int code = process_batch(context_.get(), LLAMA_PROCESS_TYPE_DECODE, batch_.get());
   llama_batch_ext_clear(batch_.get());
-  if (code == 0) return;
-  const std::string why = first_error();
-  throw DecodeError(code, "llama.cpp returned " + std::to_string(code) + (why.empty() ? "" : ": " + why));
+  if (code != 0) throw process_error(code, "llama.cpp");
 }
 
 std::vector<float> Embedder::vector_of(std::int32_t sequence) const {

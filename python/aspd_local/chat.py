@@ -287,12 +287,10 @@ def prompt_segments(
     }
     pieces = render_around(template, messages, list(known)) if known else None
     if pieces is None:
-        pieces = [render_prompt(template, messages)]
+        known, pieces = {}, [render_prompt(template, messages)]
     if check is not None:
         for piece in pieces:
             check(_text(piece))
-    if len(pieces) == 1:
-        return [Trunk(tokenize_parts(model, pieces[0]))]
     prompt: list[Segment] = [Trunk(tokenize_parts(model, pieces[0]))]
     for segments, piece in zip(known.values(), pieces[1:], strict=True):
         prompt += [*segments, Trunk(tokenize_parts(model, piece, at_start=False))]
