@@ -14,7 +14,9 @@ void bind_protocol(py::module_& m) {
   using aspd::SeedPart;
 
   py::class_<Marker>(m, "Marker", "A CONTROL token (token_id >= 0) or a text (token_id -1).")
-      .def(py::init([](std::string text, aspd::Token id) { return Marker{std::move(text), id}; }),
+      .def(py::init([](std::string text, aspd::Token id) {
+             return Marker{std::move(text), id};
+           }),
            py::arg("text") = "", py::arg("token_id") = -1)
       .def_readwrite("text", &Marker::text)
       .def_readwrite("token_id", &Marker::id);
@@ -56,6 +58,9 @@ void bind_protocol(py::module_& m) {
       .def_readwrite("branch_close", &Protocol::branch_close)
       .def_readwrite("join_seed", &Protocol::join_seed)
       .def_readwrite("join_rule", &Protocol::join_rule)
+      .def_readwrite("ends_with_block", &Protocol::ends_with_block)
+      .def_property_readonly("decodes_again", &Protocol::decodes_again,
+                             "Whether the text of branches is decoded once more, after the join.")
       .def_readwrite("banned_in_trunk", &Protocol::banned_in_trunk)
       .def_readwrite("banned_in_plan", &Protocol::banned_in_plan)
       .def_readwrite("banned_in_branch", &Protocol::banned_in_branch)

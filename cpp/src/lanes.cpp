@@ -264,7 +264,7 @@ double Engine::Impl::gain_of_plan(const Live& live) const {
   BlockForecast block;
   block.n_branches = static_cast<std::int32_t>(live.titles.size());
   block.body_tokens = protocol.branch_tokens;
-  block.decoded_again = protocol.join_rule == JoinRule::kLinear;
+  block.decoded_again = protocol.decodes_again();
   block.most = options_.n_lanes;
   block.depth = cache_.cells_in_use();
   int number = 0;
@@ -482,6 +482,14 @@ void Engine::Impl::finish_block(Live& live) {
     finish(live, FinishReason::kStop);
     return;
   }
+  trunk.parser->after_join(static_cast<int>(live.blocks.size()));
+  if (protocol.ends_with_block) {  // what is pending is read where the chat goes on
+    trunk.kinds.insert(trunk.kinds.end(), n_joined + pending.size(), Lane::Kind::kFed);
+    trunk.pending = std::move(pending);
+    live.phase = Live::Phase::kTrunk;
+    finish(live, FinishReason::kStop);
+    return;
+  }
 
   const std::vector<Token> seed = seed_ids(protocol, protocol.join_seed, "", 0);
   pending.insert(pending.end(), seed.begin(), seed.end());
@@ -496,7 +504,6 @@ void Engine::Impl::finish_block(Live& live) {
   }
   trunk.pending = std::move(pending);
   trunk.wants_token = true;
-  trunk.parser->after_join(static_cast<int>(live.blocks.size()));
   if (protocol.strip_body) trunk.text->begin_paragraph("\n\n", false);
   live.phase = Live::Phase::kJoin;
 }

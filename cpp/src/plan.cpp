@@ -26,18 +26,14 @@ int count_words(std::string_view text) {
   return words;
 }
 
-// "- ", "* ", "1. ", "2) ", "3 " for the third title, "#", ">", a bullet: a list mark at the start of a
-// title.
-bool has_list_mark(std::string_view title, std::size_t number) {
+// A list mark at the start of a title: "-", "*", "#", ">", a bullet, or any digit. A model that may write "1"
+// and then neither "." nor ")" goes on with what it never meant ("10 %", "1/", "101 Feedback control"), so a
+// number may not begin at all.
+bool has_list_mark(std::string_view title) {
   if (title.empty()) return false;
+  if (std::isdigit(static_cast<unsigned char>(title.front())) != 0) return true;
   if (std::string_view("-*+#>|").find(title.front()) != std::string_view::npos) return true;
-  if (title.substr(0, 3) == "\xE2\x80\xA2") return true;  // U+2022
-  std::size_t digits = 0;
-  while (digits < title.size() && std::isdigit(static_cast<unsigned char>(title[digits])) != 0) ++digits;
-  if (digits == 0 || digits == title.size()) return false;
-  const char after = title[digits];
-  return after == '.' || after == ')' || after == ':' ||
-         (after == ' ' && title.substr(0, digits) == std::to_string(number));
+  return title.substr(0, 3) == "\xE2\x80\xA2";  // U+2022
 }
 
 std::string fold_case(std::string_view text) {
@@ -102,7 +98,7 @@ PlanText read_plan(std::string_view text, const Protocol& protocol) {
   const auto fits = [&](std::string_view line) {
     return is_tidy(line) && line.find(first_of_close) == std::string_view::npos &&
            static_cast<int>(plan.titles.size()) < rules.max_items &&
-           !(rules.forbid_list_marks && has_list_mark(line, plan.titles.size() + 1));
+           !(rules.forbid_list_marks && has_list_mark(line));
   };
   // Where the opening marker does not hold the newline itself, one may follow it.
   if (!text.empty() && text.front() == '\n') text.remove_prefix(1);

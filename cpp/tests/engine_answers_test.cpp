@@ -102,6 +102,30 @@ TEST(text_markers_give_the_same_answer_under_every_join_rule) {
   }
 }
 
+TEST(answer_that_ends_with_its_block_is_the_one_without_what_follows_and_reads_nothing_again) {
+  const auto model = tiny_model("prompted");
+  Engine engine(model, exact());
+  for (const JoinRule rule : kJoinRules) {
+    Protocol protocol = text_protocol(rule);
+    protocol.ends_with_block = true;
+    const std::vector<Event> events = tell(engine, request(*model, "Hm 1", protocol));
+    const Result& result = *events.back().result;
+    CHECK_EQ(result.text, std::string("**red**\nIt is w\xC3\xA1rm.\n\n**blue**\nAs cold as 1 < 2."));
+    CHECK_EQ(fold(events), result.text);
+    CHECK(result.finish_reason == FinishReason::kStop);
+    CHECK_EQ(result.fallback, std::string());
+    CHECK(events[events.size() - 2].kind == EventKind::kJoin);
+    CHECK_EQ(result.timings.join_s, 0.0);
+    Layout whole = answer(engine, request(*model, "Hm 1", text_protocol(rule)))->layout;
+    CHECK(result.layout.size() < whole.size());
+    whole.truncate(result.layout.size());
+    CHECK(result.layout.token_ids == whole.token_ids);
+    CHECK(result.layout.positions == whole.positions);
+    CHECK(result.layout.branch_ids == whole.branch_ids);
+    CHECK_EMPTY(engine);
+  }
+}
+
 TEST(forced_plan_that_breaks_the_rules_is_taken_back_and_decoded_serially) {
   const std::pair<const char*, const char*> plans[] = {
       {"one_title", "<|title|>a<|/title|><|para|>"},

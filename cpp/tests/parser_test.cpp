@@ -294,14 +294,12 @@ TEST(text_plan_allows_only_what_follows_the_rules) {
   std::string shown;
   feed(parser, {"<plan>", "\n"}, shown);
   CHECK(parser.restricts());
-  for (const char* fine : {"Eat", "2024 trends", "</"})
-    CHECK_EQ(parser.allows(kWord, fine), std::string(fine) != "</");
-  for (const char* bad : {"- a", "* a", "1. a", "2) a", "# a", "", "\n", " a", "a<b", "\xE2\x80\xA2 a"})
+  for (const char* fine : {"Eat", "Trends of 2024", "Eat 2 meals"}) CHECK(parser.allows(kWord, fine));
+  for (const char* bad : {"- a", "* a", "1. a", "2) a", "1", "2 meals", "10 %", "# a", "", "\n", " a", "a<b",
+                          "</", "\xE2\x80\xA2 a"})
     CHECK(!parser.allows(kWord, bad));
   CHECK(!parser.allows(kWord, "Eat  well"));
   CHECK(!parser.allows(kWord, "Eat\twell"));
-  CHECK(!parser.allows(kWord, "1 Eat"));
-  CHECK(parser.allows(kWord, "2 meals"));
   parser.accept(kWord, "Eat\n");
   CHECK(!parser.allows(kWord, "eat\n"));
   CHECK(!parser.allows(kWord, "</plan>"));

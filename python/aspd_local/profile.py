@@ -134,7 +134,7 @@ class Profile:
         """
         block = _core.BlockForecast()
         block.seed_tokens, block.body_tokens = _SEED_TOKENS, protocol.branch_tokens
-        block.decoded_again = protocol.join_rule == _core.JoinRule.LINEAR
+        block.decoded_again = protocol.decodes_again
         block.most, block.depth = n_lanes, self.depths()[0]
         curve, gains = self.curve(), [1.0]
         for n_branches in range(2, protocol.plan.max_items + 1):

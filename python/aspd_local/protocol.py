@@ -50,6 +50,7 @@ class ProtocolFile:
     branch_tokens: int = 40
     join_seed: tuple[str, ...] = ()
     join_rule: JoinRule = "longest"
+    ends_with_block: bool = False
     banned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     max_blocks: int = 16
     text_before: str = ""
@@ -113,6 +114,7 @@ def parse(text: str, name: str) -> ProtocolFile:
             branch_tokens=raw["branch"]["tokens"],
             join_seed=tuple(join["seed"]),
             join_rule=join["rule"],
+            ends_with_block=join.get("ends_answer", False),
             banned={state: tuple(markers) for state, markers in raw.get("banned", {}).items()},
             max_blocks=raw.get("max_blocks", 16),
             text_before=raw.get("text", {}).get("before", ""),
@@ -166,7 +168,8 @@ def bind(file: ProtocolFile, model: _core.Model, *, join_rule: JoinRule | None =
     """The protocol with this model's token ids, as the engine takes it.
 
     Args:
-        join_rule: instead of the file's or the model's own.
+        join_rule: instead of the file's or the model's own. Who asks for one wants the answer to go on after its
+            block, also where the protocol would end it there.
 
     Raises:
         ProtocolError: markers are absent or not CONTROL, or the file names a marker that it does not declare.
@@ -202,6 +205,7 @@ def bind(file: ProtocolFile, model: _core.Model, *, join_rule: JoinRule | None =
     protocol.branch_close = marker(file.branch_close)
     protocol.join_seed = [part(text) for text in file.join_seed]
     protocol.join_rule = _core.JoinRule[rule.upper()]
+    protocol.ends_with_block = file.ends_with_block and join_rule is None
     protocol.banned_in_trunk = [marker(text) for text in file.banned.get("trunk", ())]
     protocol.banned_in_plan = [marker(text) for text in file.banned.get("plan", ())]
     protocol.banned_in_branch = [marker(text) for text in file.banned.get("branch", ())]

@@ -31,7 +31,7 @@ struct PlanRules {
   int max_items = 8;              // more: serial
   int max_words = 10;             // of one title
   int max_bytes = 160;            // of one title
-  bool forbid_list_marks = true;  // a title may not begin with -, *, +, #, >, |, a digit with . or )
+  bool forbid_list_marks = true;  // a title may not begin with -, *, +, #, >, |, a bullet, a digit
 };
 
 struct Protocol {
@@ -49,6 +49,7 @@ struct Protocol {
 
   std::vector<SeedPart> join_seed;  // fed to the trunk after the join
   JoinRule join_rule = JoinRule::kLongest;
+  bool ends_with_block = false;  // the answer ends with its first block: nothing is joined
 
   // Markers that must not be sampled, by state. For text markers: text that makes the lane step back.
   std::vector<Marker> banned_in_trunk;
@@ -63,6 +64,9 @@ struct Protocol {
   std::string text_join;           // between the last branch and the trunk, if the trunk goes on
   bool strip_body = false;         // take white space off both ends of a branch's body in the text
   std::vector<Token> control_ids;  // all marker ids, never sampled outside their states
+
+  // Whether the text of branches is decoded once more, after the join.
+  [[nodiscard]] bool decodes_again() const { return join_rule == JoinRule::kLinear && !ends_with_block; }
 };
 
 // The replacement of {title} and {n} in a text template.
