@@ -211,6 +211,7 @@ class Protocol:
     """
 
     branch_close: Marker
+    ends_with_block: bool
     item_close: Marker
     item_open: Marker
     join_rule: JoinRule
@@ -246,6 +247,11 @@ class Protocol:
     def branch_tokens(self) -> int: ...
     @branch_tokens.setter
     def branch_tokens(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def decodes_again(self) -> bool:
+        """
+        Whether the text of branches is decoded once more, after the join.
+        """
     @property
     def join_seed(self) -> list[SeedPart]: ...
     @join_seed.setter
