@@ -26,6 +26,7 @@ from aspd_local import protocol
 from aspd_local.data.record import Record
 from aspd_local.sources import DEFAULT_BASE, resolve
 from aspd_local.train import Markers, SampleMaker, TrainConfig, open_vocabulary
+from aspd_local.train.config import Branches
 from aspd_local.train.examples import read_records, valid_plan
 from aspd_local.train.loop import evaluate
 from aspd_local.train.losses import CONTENT, Losses
@@ -36,10 +37,27 @@ from aspd_local.train.verb import open_network
 FILE = protocol.load("aspd")
 
 
-def losses(run: Path, base: Path, records: list[Record]) -> list[Losses]:
-    """The losses of each record under a run's weights, in the run's layout, [n_records]."""
+def chosen(data: Path, n: int, *, with_a_block: bool = False) -> list[Record]:
+    """Records of the test split that the engine would fork as they stand, at most n, drawn by seed."""
+    test = [record for record in read_records(data) if record.split == "test"]
+    usable = [record for record in test if record.answer.strip() and valid_plan(record, FILE)]
+    if with_a_block:
+        usable = [record for record in usable if record.blocks]
+    order = np.random.default_rng(0).permutation(len(usable))[:n]
+    return [usable[i] for i in sorted(order)]
+
+
+def losses(
+    run: Path, base: Path, records: list[Record], *, branches: Branches | None = None
+) -> list[Losses]:
+    """The losses of each record under a run's weights, in the run's layout, [n_records].
+
+    branches: what branches see of each other, instead of the run's own.
+    """
     said = json.loads((run / "run.json").read_text())
     config = replace(TrainConfig(**said["config"]), device="auto")
+    if branches is not None:
+        config = replace(config, branches=branches)
     markers = Markers(
         protocol=FILE.name,
         ids=said["markers"],
@@ -102,10 +120,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=300)
     args = parser.parse_args()
     base = resolve(args.base)
-    test = [record for record in read_records(args.data) if record.split == "test"]
-    usable = [record for record in test if record.answer.strip() and valid_plan(record, FILE)]
-    order = np.random.default_rng(0).permutation(len(usable))[: args.n]
-    records = [usable[i] for i in sorted(order)]
+    records = chosen(args.data, args.n)
     aspd, serial = losses(args.aspd, base, records), losses(args.serial, base, records)
     blocks = [i for i, record in enumerate(records) if record.blocks]
     others = [i for i, record in enumerate(records) if not record.blocks]

@@ -65,6 +65,7 @@ using aspd::Result;
 using aspd::Timings;
 
 void bind_options(py::module_& m) {
+  m.attr("DEFAULT_CELLS") = aspd::kDefaultCells;
   py::class_<EngineOptions>(m, "EngineOptions")
       .def(py::init<>())
       .def_readwrite("n_ctx", &EngineOptions::n_ctx)
@@ -213,6 +214,11 @@ void bind_engine(py::module_& m) {
             return py::bytes(reinterpret_cast<const char*>(rows.data()), rows.size() * sizeof(float));
           },
           py::arg("layout"), "Rows of logits after each token: float32 [n_tokens, n_vocab] as bytes.")
+      .def(
+          "n_retained",
+          [](PyEngine& self, const aspd::Layout& layout) { return self.engine.n_retained(layout); },
+          py::arg("layout"),
+          "How many leading tokens of a layout are the whole of a retained sequence, the longest; 0 if none is.")
       .def(
           "save_state",
           [](PyEngine& self, const aspd::Layout& layout) {

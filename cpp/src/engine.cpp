@@ -13,9 +13,8 @@ namespace aspd {
 namespace {
 
 constexpr std::int32_t kMostSequences = 256;  // LLAMA_MAX_SEQ
-constexpr std::int32_t kDefaultCells = 8192;
-constexpr std::int32_t kLeastCells = 256;  // llama.cpp rounds up to it, but cuts n_batch down before
-constexpr std::size_t kReserve = 64;       // cells an admitted request should at least find for its answer
+constexpr std::int32_t kLeastCells = 256;     // llama.cpp rounds up to it, but cuts n_batch down before
+constexpr std::size_t kReserve = 64;          // cells an admitted request should at least find for its answer
 constexpr std::size_t kOneLaneTimes = 64;
 constexpr std::size_t kWorthWaiting = 16;  // tokens of a prompt that another request is about to have read
 
@@ -518,6 +517,8 @@ void Engine::Impl::finish(Live& live, FinishReason reason) {
   live.id = 0;
 }
 
+std::size_t Engine::Impl::n_retained(const Layout& layout) const { return retained_.longest_prefix(layout); }
+
 std::vector<std::uint8_t> Engine::Impl::save_state(const Layout& layout) {
   const Sequence* sequence = retained_.find(layout);
   return sequence == nullptr ? std::vector<std::uint8_t>() : cache_.save(*sequence);
@@ -568,6 +569,10 @@ std::vector<std::vector<float>> Engine::score_tree(const TextTree& texts, JoinRu
 std::vector<float> Engine::logits(const Layout& layout) {
   const Impl::Guard guard(impl_->busy_);
   return impl_->logits(layout);
+}
+std::size_t Engine::n_retained(const Layout& layout) {
+  const Impl::Guard guard(impl_->busy_);
+  return impl_->n_retained(layout);
 }
 std::vector<std::uint8_t> Engine::save_state(const Layout& layout) {
   const Impl::Guard guard(impl_->busy_);

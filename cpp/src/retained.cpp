@@ -58,6 +58,15 @@ bool Retained::evict() {
   return true;
 }
 
+std::size_t Retained::longest_prefix(const Layout& layout) const {
+  std::size_t most = 0;
+  for (const Entry& entry : entries_) {
+    const std::size_t n = entry.layout.size();
+    if (n > most && common_prefix(entry.layout, layout) == n) most = n;
+  }
+  return most;
+}
+
 const Sequence* Retained::find(const Layout& layout) const {
   for (const Entry& entry : entries_) {
     if (entry.layout.size() == layout.size() && common_prefix(entry.layout, layout) == layout.size()) {

@@ -15,6 +15,7 @@ __all__: list[str] = [
     "BlockResult",
     "BranchResult",
     "ChatTemplate",
+    "DEFAULT_CELLS",
     "Embedder",
     "EmbedderOptions",
     "Engine",
@@ -707,6 +708,10 @@ class Engine:
         """
         Seconds of each of n_steps decode steps of `width` lanes that share a prefix of `depth` cells, greedy sampling included: [n_steps]. Raises ValueError, ContextFullError, DecodeError, EngineBusyError.
         """
+    def n_retained(self, layout: Layout) -> int:
+        """
+        How many leading tokens of a layout are the whole of a retained sequence, the longest; 0 if none is.
+        """
     def save_state(self, layout: Layout) -> bytes:
         """
         Cells of the retained sequence that holds exactly this layout; b'' if none does.
@@ -1076,4 +1081,5 @@ def time_products(
 
 def weight_types() -> list[WeightType]: ...
 
+DEFAULT_CELLS: int = 8192
 LEAST_GAIN: float = 1.05

@@ -124,9 +124,8 @@ class Model:
         self._loose: dict[int, Prepared] = {}  # answers under way of submit(), by request id
         self._news: list[_core.Event] = []  # of those, not given out yet
         self._step_lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
-        self._last: tuple[str, Layout] | None = (
-            None  # protocol and layout of the last answer, for save_session
-        )
+        # Of the last answer, for save_session: protocol, layout, and how much of it was the prompt.
+        self._last: tuple[str, Layout, int] | None = None
 
     @classmethod
     def from_pretrained(
@@ -309,17 +308,15 @@ class Model:
 
         if self._last is None:
             raise ValueError("there is no answer to save yet")
-        name, layout = self._last
+        name, layout, n_prompt = self._last
         engine = self._open_engine()
-        # An answer that was cut off ends with a token that was sampled but not decoded.
-        for n_tokens in (len(layout), len(layout) - 1):
-            held = _prefix(layout, n_tokens)
-            if state := engine.save_state(to_core(held)):
-                answers = self._history.items()
-                saved = session.Session(protocol=name, layout=held, answers=answers, state=state)
-                session.save(path, self.path, self._model, saved)
-                return
-        raise ValueError("the cache no longer holds the last answer")
+        # Not decoded yet: the last token of an answer that was cut off, branches with which an answer ended.
+        held = _prefix(layout, engine.n_retained(to_core(layout)))
+        if len(held) < n_prompt:
+            raise ValueError("the cache no longer holds the last answer")
+        answers, state = self._history.items(), engine.save_state(to_core(held))
+        saved = session.Session(protocol=name, layout=held, answers=answers, state=state)
+        session.save(path, self.path, self._model, saved)
 
     def load_session(self, path: str | os.PathLike[str]) -> None:
         """Puts back what save_session() wrote: the next turn of that chat decodes only what is new.
@@ -335,7 +332,7 @@ class Model:
         self._open_engine().load_state(to_core(saved.layout), saved.state)
         for name, text, segments in saved.answers:
             self._history.remember(name, text, segments)
-        self._last = (saved.protocol, saved.layout)
+        self._last = (saved.protocol, saved.layout, len(saved.layout))
 
     def reset(self) -> None:
         """Forgets all finished answers and frees their cells."""
@@ -605,7 +602,7 @@ class Model:
         if len(said):
             self._history.remember(prepared.protocol, result.text, structure(said))
         prompt = _from_core(prepared.request.prompt)
-        self._last = (prepared.protocol, _concatenate(prompt, said))
+        self._last = (prepared.protocol, _concatenate(prompt, said), len(prompt))
         return _answer(result, prepared.protocol, prepared.fallback)
 
 

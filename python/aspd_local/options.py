@@ -37,7 +37,7 @@ class Options:
             them, and what it calls is part of the text. The answer is serial unless a protocol is named.
         max_branches: a plan with more is decoded serially.
         join_rule: instead of the protocol's own: how positions go on after a join (DESIGN, section 4). For
-            comparisons: a model was made for one of them.
+            comparisons: a model was made for one of them. An answer that would end with its block goes on.
     """
 
     parallel: str = "auto"

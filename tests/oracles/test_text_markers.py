@@ -8,7 +8,7 @@ import pytest
 
 from aspd_local import _core, events, protocol
 from aspd_local.layout import JOIN_RULES, Block, JoinRule, Segment, Trunk, lay_out
-from driver import answer, open_engine, python_layout, request, run, tell, translate
+from driver import answer, core_layout, open_engine, python_layout, request, run, tell, translate
 from tiny.files import TinyModel
 from tiny.script import Script, write_scripted
 from tiny.vocabulary import EOS
@@ -66,6 +66,34 @@ def test_stream_and_fold_equal_the_text(engine: _core.Engine, tiny: TinyModel, r
     assert events.fold(told) == EXPECTED
 
 
+def test_answer_ends_with_its_block_and_the_next_turn_reads_the_rest(tiny: TinyModel) -> None:
+    encode = tiny.vocabulary.encode
+    engine = open_engine(tiny)
+    result = answer(engine, _request(tiny, None, retain=True))
+    assert result.text == EXPECTED.removesuffix("\n\nSo.")
+    assert result.timings.join_s == 0
+    branches = [branch.token_ids for branch in result.blocks[0].branches]
+    expected = lay_out([Trunk(encode(f"Hm 1{PLAN}")), Block(branches)], "linear", reentry=True)
+    n_prompt = len(encode("Hm 1"))
+    assert list(result.layout.token_ids) == list(expected.token_ids[n_prompt:])
+    n_retained = engine.n_retained(core_layout(expected))
+    # What was decoded in its place: the first branch, but for its last token.
+    assert n_retained == len(encode(f"Hm 1{PLAN}")) + len(branches[0]) - 1
+
+    turn = lay_out([Trunk(encode("\n\n"))], "linear", start=expected.next_position)
+    again = answer(engine, request(expected + turn, max_tokens=3))
+    fresh = answer(open_engine(tiny), request(expected + turn, max_tokens=3))
+    assert (again.timings.cached_tokens, fresh.timings.cached_tokens) == (n_retained, 0)
+    assert again.text == fresh.text == "So."
+
+
+def test_who_asks_for_a_join_rule_gets_what_follows_the_block(tiny: TinyModel) -> None:
+    own, asked = _request(tiny, None).protocol, _request(tiny, "linear").protocol
+    assert own is not None and asked is not None
+    assert (own.ends_with_block, own.decodes_again) == (True, False)
+    assert (asked.ends_with_block, asked.decodes_again) == (False, True)
+
+
 @pytest.mark.parametrize("k", range(0, 40, 3))
 def test_request_cancelled_at_step_k_gives_everything_back(
     engine: _core.Engine, tiny: TinyModel, k: int
@@ -101,9 +129,14 @@ def test_plan_cannot_break_its_rules_while_it_is_written(tmp_path: Path, plan: s
 
 
 def _request(
-    tiny: TinyModel, rule: JoinRule, *, plan_always: bool = False, max_tokens: int = -1
+    tiny: TinyModel,
+    rule: JoinRule | None,
+    *,
+    plan_always: bool = False,
+    max_tokens: int = -1,
+    retain: bool = False,
 ) -> _core.Request:
     model = _core.Model.load(str(tiny.path), _core.ModelOptions())
     prompted = protocol.bind(protocol.load("prompted"), model, join_rule=rule)
     ids = tiny.vocabulary.encode("Hm 1")
-    return request(ids, prompted, plan_always=plan_always, max_tokens=max_tokens, retain=False)
+    return request(ids, prompted, plan_always=plan_always, max_tokens=max_tokens, retain=retain)

@@ -20,8 +20,11 @@ namespace aspd {
 
 using RequestId = std::uint64_t;
 
+// Most cells of a cache whose size nobody chose.
+constexpr std::int32_t kDefaultCells = 8192;
+
 struct EngineOptions {
-  std::int32_t n_ctx = 0;       // cells of the KV cache, for all requests together; 0: min(trained, 8192)
+  std::int32_t n_ctx = 0;       // cells of the KV cache, for all requests; 0: min(trained, kDefaultCells)
   std::int32_t n_lanes = 16;    // most tokens decoded side by side in one step
   std::int32_t n_requests = 4;  // most requests answered at once; more wait in submit's order
   std::int32_t n_retained = 4;  // finished answers kept in the cache for the next turn
@@ -166,6 +169,8 @@ class Engine {
   // Rows of logits after each token: [n_tokens * n_vocab], for oracles on tiny models.
   std::vector<float> logits(const Layout& layout);
 
+  // How many leading tokens of a layout are the whole of a retained sequence, the longest; 0 if none is.
+  std::size_t n_retained(const Layout& layout);
   // A retained sequence as bytes, if the cache holds exactly this layout; else empty.
   std::vector<std::uint8_t> save_state(const Layout& layout);
   // Puts bytes of save_state() back as a retained sequence.

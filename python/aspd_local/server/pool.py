@@ -268,7 +268,7 @@ def _expected(source: str, settings: EngineSettings) -> int:
         return 0  # loading says why
     finally:
         drain_log()
-    n_cells = settings.get("n_ctx", 0) or min(core.n_ctx_train, 8192)
+    n_cells = settings.get("n_ctx", 0) or min(core.n_ctx_train, _core.DEFAULT_CELLS)
     return path.stat().st_size + _cache_bytes(core, n_cells, settings.get("cache_type", "f16"))
 
 

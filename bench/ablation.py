@@ -1,0 +1,175 @@
+"""What does each choice of training change? Short runs of `aspd train`, several seeds of each.
+
+A variant differs from `base` (LoRA, join rule sum, isolated branches, data with the likelihood test) in one
+thing. All read about as many tokens. Measured on held-out answers with a block, nats a token of plain text
+(titles count, markers do not), in the layout that the engine decodes: branches trained `visible` are
+measured isolated too. A run that was stopped goes on; runs that are in FOLDER/results.jsonl are not repeated.
+
+    python bench/ablation.py SET.jsonl --into FOLDER [--unfiltered SET.jsonl] [--seeds 1,2,3]
+        [--variants base,longest] [--epochs 0.5] [--n 60]
+
+SET.jsonl of --unfiltered: the same answers built without the likelihood test (`aspd data build --no-score`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import held_out
+import numpy as np
+
+from aspd_local.data.record import Record
+from aspd_local.sources import DEFAULT_BASE, resolve
+from aspd_local.train import TrainConfig
+from aspd_local.train.config import Branches
+from aspd_local.train.verb import How, train
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """changes: fields of TrainConfig. part: share of the training examples, read so many times more often.
+
+    unfiltered: learns from the data built without the likelihood test. measured: branches in the measured
+    layout, if not as trained.
+    """
+
+    changes: dict[str, Any] = field(default_factory=dict)
+    part: float = 1.0
+    unfiltered: bool = False
+    measured: Branches | None = None
+
+
+VARIANTS = {
+    "base": Variant(),
+    "longest": Variant(changes={"rule": "longest"}),
+    "visible": Variant(changes={"branches": "visible"}, measured="isolated"),
+    "unfiltered": Variant(unfiltered=True),
+    "full": Variant(changes={"method": "full", "learning_rate": 1e-4}),
+    "serial": Variant(changes={"layout": "serial"}),
+    "half": Variant(part=0.5),
+    "quarter": Variant(part=0.25),
+}
+
+
+def part_of(data: Path, share: float, into: Path) -> Path:
+    """A copy of a data set that lacks all but this share of its training examples."""
+    if share == 1.0:
+        return data
+    lines = data.read_text(encoding="utf-8").splitlines()
+    train_lines = [i for i, line in enumerate(lines) if json.loads(line)["split"] == "train"]
+    order = np.random.default_rng(0).permutation(len(train_lines))[round(share * len(train_lines)) :]
+    dropped = {train_lines[i] for i in order}
+    kept = [line for i, line in enumerate(lines) if i not in dropped]
+    path = into / f"part-{share}.jsonl"
+    path.write_text("\n".join(kept) + "\n", encoding="utf-8")
+    return path
+
+
+def measure(name: str, seed: int, args: argparse.Namespace, records: list[Record]) -> dict[str, Any]:
+    """Trains a variant and scores the held-out answers; the weights are not kept."""
+    variant, base = VARIANTS[name], resolve(args.base)
+    config = TrainConfig(
+        parallel_share=0.65, learning_rate=8e-4, tokens_per_step=1536, epochs=args.epochs, seed=seed, patience=0
+    )
+    config = replace(config, epochs=args.epochs / variant.part, **variant.changes)
+    data = part_of(args.unfiltered if variant.unfiltered else args.data, variant.part, args.into)
+    run = args.into / f"{name}-{seed}"
+    train(data, base, run, config, How(resume=True))
+    history = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    losses = held_out.losses(run, base, records, branches=variant.measured)
+    shutil.rmtree(run)
+    return {
+        "variant": name,
+        "seed": seed,
+        "tokens": sum(entry.get("tokens", 0) for entry in history),
+        "seconds": max(entry.get("seconds", 0) for entry in history),
+        "examples": [loss.examples[0] for loss in losses],
+        "apart": held_out.apart(losses),
+    }
+
+
+def per_token(rows: Iterable[dict[str, Any]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Nats of each example, mean over the seeds, and its tokens: [2, n_examples]."""
+    examples = np.array([row["examples"] for row in rows])
+    means: np.ndarray[Any, np.dtype[np.float64]] = examples.mean(0).T
+    return means
+
+
+def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A line for each variant: mean and range over the seeds, and the ratio to `base` with its interval by
+    resampling examples.
+    """
+    found = []
+    for name in [name for name in VARIANTS if any(row["variant"] == name for row in rows)]:
+        own = [row for row in rows if row["variant"] == name]
+        # against the same seeds of base
+        seeds = {row["seed"] for row in own}
+        base = [row for row in rows if row["variant"] == "base" and row["seed"] in seeds]
+        each = [sum(nats for nats, _ in row["examples"]) / sum(n for _, n in row["examples"]) for row in own]
+        line: dict[str, Any] = {
+            "variant": name,
+            "seeds": len(own),
+            "tokens": round(statistics.fmean(row["tokens"] for row in own)),
+            "nats": round(statistics.fmean(each), 4),
+            "from": round(min(each), 4),
+            "to": round(max(each), 4),
+        }
+        for kind in ("title", "body", "tail"):
+            values = [row["apart"][kind]["nats_a_token"] for row in own if kind in row["apart"]]
+            line[kind] = round(statistics.fmean(values), 4) if values else None
+        if base and name != "base":
+            (nats, n), (base_nats, base_n) = per_token(own), per_token(base)
+            draws = np.random.default_rng(0).integers(0, len(n), size=(10_000, len(n)))
+            ratios = (nats[draws].sum(1) / n[draws].sum(1)) / (base_nats[draws].sum(1) / base_n[draws].sum(1))
+            low, high = np.percentile(ratios, [2.5, 97.5])
+            line["ratio"] = round(float(nats.sum() / n.sum() / (base_nats.sum() / base_n.sum())), 4)
+            line["interval"] = [round(float(low), 4), round(float(high), 4)]
+        found.append(line)
+    return found
+
+
+def main() -> None:
+    """Runs what is missing, seed by seed, and prints the table as JSON lines."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--into", type=Path, required=True)
+    parser.add_argument("--unfiltered", type=Path)
+    parser.add_argument("--base", default=DEFAULT_BASE)
+    parser.add_argument("--seeds", default="1,2,3")
+    parser.add_argument("--variants", default=",".join(VARIANTS))
+    parser.add_argument("--epochs", type=float, default=0.5)
+    parser.add_argument("--n", type=int, default=60)
+    args = parser.parse_args()
+    names = args.variants.split(",")
+    if unknown := [name for name in names if name not in VARIANTS]:
+        parser.error(f"unknown variants {', '.join(unknown)}; known are {', '.join(VARIANTS)}")
+    if args.unfiltered is None and any(VARIANTS[name].unfiltered for name in names):
+        parser.error("give the data built without the likelihood test as --unfiltered, or choose --variants")
+    args.into.mkdir(parents=True, exist_ok=True)
+    kept = args.into / "results.jsonl"
+    rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
+    records = held_out.chosen(args.data, args.n, with_a_block=True)
+    for seed in (int(seed) for seed in args.seeds.split(",")):
+        for name in names:
+            if any((row["variant"], row["seed"]) == (name, seed) for row in rows):
+                continue
+            rows.append(measure(name, seed, args, records))
+            with kept.open("a") as file:
+                file.write(json.dumps(rows[-1]) + "\n")
+            print(f"{name}, seed {seed}: {rows[-1]['seconds']:.0f} s", file=sys.stderr, flush=True)
+    for line in table(rows):
+        print(json.dumps(line))
+
+
+if __name__ == "__main__":
+    main()
