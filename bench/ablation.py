@@ -77,9 +77,14 @@ def measure(name: str, seed: int, args: argparse.Namespace, records: list[Record
     """Trains a variant and scores the held-out answers; the weights are not kept."""
     variant, base = VARIANTS[name], resolve(args.base)
     config = TrainConfig(
-        parallel_share=0.65, learning_rate=8e-4, tokens_per_step=1536, epochs=args.epochs, seed=seed, patience=0
+        parallel_share=0.65,
+        learning_rate=8e-4,
+        tokens_per_step=1536,
+        epochs=args.epochs / variant.part,
+        seed=seed,
+        patience=0,
     )
-    config = replace(config, epochs=args.epochs / variant.part, **variant.changes)
+    config = replace(config, **variant.changes)
     data = part_of(args.unfiltered if variant.unfiltered else args.data, variant.part, args.into)
     run = args.into / f"{name}-{seed}"
     train(data, base, run, config, How(resume=True))

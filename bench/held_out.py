@@ -47,9 +47,7 @@ def chosen(data: Path, n: int, *, with_a_block: bool = False) -> list[Record]:
     return [usable[i] for i in sorted(order)]
 
 
-def losses(
-    run: Path, base: Path, records: list[Record], *, branches: Branches | None = None
-) -> list[Losses]:
+def losses(run: Path, base: Path, records: list[Record], *, branches: Branches | None = None) -> list[Losses]:
     """The losses of each record under a run's weights, in the run's layout, [n_records].
 
     branches: what branches see of each other, instead of the run's own.

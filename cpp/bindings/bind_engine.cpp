@@ -218,7 +218,8 @@ void bind_engine(py::module_& m) {
           "n_retained",
           [](PyEngine& self, const aspd::Layout& layout) { return self.engine.n_retained(layout); },
           py::arg("layout"),
-          "How many leading tokens of a layout are the whole of a retained sequence, the longest; 0 if none is.")
+          "How many leading tokens of a layout are the whole of a retained sequence, the longest; 0 if none "
+          "is.")
       .def(
           "save_state",
           [](PyEngine& self, const aspd::Layout& layout) {

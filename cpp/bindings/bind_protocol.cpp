@@ -14,9 +14,7 @@ void bind_protocol(py::module_& m) {
   using aspd::SeedPart;
 
   py::class_<Marker>(m, "Marker", "A CONTROL token (token_id >= 0) or a text (token_id -1).")
-      .def(py::init([](std::string text, aspd::Token id) {
-             return Marker{std::move(text), id};
-           }),
+      .def(py::init([](std::string text, aspd::Token id) { return Marker{std::move(text), id}; }),
            py::arg("text") = "", py::arg("token_id") = -1)
       .def_readwrite("text", &Marker::text)
       .def_readwrite("token_id", &Marker::id);

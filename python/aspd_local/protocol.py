@@ -168,8 +168,8 @@ def bind(file: ProtocolFile, model: _core.Model, *, join_rule: JoinRule | None =
     """The protocol with this model's token ids, as the engine takes it.
 
     Args:
-        join_rule: instead of the file's or the model's own. Who asks for one wants the answer to go on after its
-            block, also where the protocol would end it there.
+        join_rule: instead of the file's or the model's own. Who asks for one wants the answer to go on after
+            its block, also where the protocol would end it there.
 
     Raises:
         ProtocolError: markers are absent or not CONTROL, or the file names a marker that it does not declare.

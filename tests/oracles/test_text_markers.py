@@ -89,7 +89,8 @@ def test_answer_ends_with_its_block_and_the_next_turn_reads_the_rest(tiny: TinyM
 
 def test_who_asks_for_a_join_rule_gets_what_follows_the_block(tiny: TinyModel) -> None:
     own, asked = _request(tiny, None).protocol, _request(tiny, "linear").protocol
-    assert own is not None and asked is not None
+    assert own is not None
+    assert asked is not None
     assert (own.ends_with_block, own.decodes_again) == (True, False)
     assert (asked.ends_with_block, asked.decodes_again) == (False, True)
 
