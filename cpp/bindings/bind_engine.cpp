@@ -89,6 +89,7 @@ void bind_options(py::module_& m) {
       .def_readwrite("stop", &Request::stop)
       .def_readwrite("plan_always", &Request::plan_always)
       .def_readwrite("max_branches", &Request::max_branches)
+      .def_readwrite("serial_prompt", &Request::serial_prompt)
       .def_readwrite("n_logprobs", &Request::n_logprobs)
       .def_readwrite("retain", &Request::retain)
       .def_readwrite("script", &Request::script);
@@ -145,6 +146,7 @@ void bind_results(py::module_& m) {
       .def_readonly("finish_reason", &Result::finish_reason)
       .def_readonly("fallback", &Result::fallback)
       .def_readonly("stop_match", &Result::stop_match)
+      .def_readonly("from_serial_prompt", &Result::from_serial_prompt)
       .def_readonly("layout", &Result::layout)
       .def_readonly("timings", &Result::timings);
 

@@ -81,14 +81,22 @@ Engine::Impl::Impl(std::shared_ptr<const Model> model, EngineOptions options)
   if (cannot_join_.empty() && options_.self_test) cannot_join_ = self_test();
 }
 
-void Engine::Impl::check(const Request& request) const {
-  const Layout& prompt = request.prompt;
+void Engine::Impl::check_prompt(const Layout& prompt) const {
   require(prompt.size() > 0, "the prompt is empty");
   prompt.validate();
   require(prompt.block_ids.back() == 0, "the prompt must end with a token of the trunk");
   for (const Token token : prompt.token_ids) {
     require(token >= 0 && token < model_->n_vocab(), "the prompt has a token id outside the vocabulary");
   }
+  if (prompt.size() + 1 > cache_.n_cells()) throw ContextFullError(prompt.size() + 1, cache_.n_cells());
+}
+
+void Engine::Impl::check(const Request& request) const {
+  const Layout& prompt = request.prompt;
+  check_prompt(prompt);
+  if (request.serial_prompt) check_prompt(*request.serial_prompt);
+  require(!request.serial_prompt || request.script.empty(),
+          "a script and a serial prompt exclude each other");
   require(request.max_tokens == -1 || request.max_tokens >= 1, "max_tokens must be at least 1, or -1");
   require(request.max_branches >= 1 && request.max_branches <= 64, "max_branches must be between 1 and 64");
   require(request.stop.size() <= 64, "at most 64 stop strings");
@@ -107,7 +115,6 @@ void Engine::Impl::check(const Request& request) const {
   require(!model_->has_encoder() || prompt.size() <= n_batch,
           "the encoder reads a prompt in one step: n_batch is " + std::to_string(n_batch) +
               ", the prompt has " + std::to_string(prompt.size()) + " tokens");
-  if (prompt.size() + 1 > cache_.n_cells()) throw ContextFullError(prompt.size() + 1, cache_.n_cells());
   const bool blocks =
       std::any_of(prompt.block_ids.begin(), prompt.block_ids.end(), [](std::int32_t id) { return id != 0; });
   require(!blocks || cannot_join_.empty(),
@@ -155,15 +162,35 @@ RequestId Engine::Impl::submit(Request request) {
     live->fallback = "a grammar governs the answer";
     own.protocol.reset();
   }
-  Lane& trunk = live->trunk;
-  trunk.sampler = std::make_unique<Sampler>(model_.get(), own.sampling, 0);
-  trunk.parser = std::make_unique<Parser>(live->protocol(), Parser::State::kTrunk, own.max_branches);
-  trunk.text = std::make_unique<LaneText>(&own.stop);
-  if (!own.script.empty()) trunk.script = own.script.front();
   live->id = next_id_++;
-  live->timings.prompt_tokens = static_cast<std::int64_t>(own.prompt.size());
+  begin_trunk(*live);
   queue_.push_back(std::move(live));
   return queue_.back()->id;
+}
+
+// A trunk that has nothing yet. Without a protocol its instructions are of no use.
+void Engine::Impl::begin_trunk(Live& live) const {
+  Request& own = live.request;
+  if (!own.protocol && own.serial_prompt) {
+    own.prompt = std::move(*own.serial_prompt);
+    own.serial_prompt.reset();
+    live.from_serial_prompt = true;
+  }
+  live.trunk = Lane();
+  Lane& trunk = live.trunk;
+  trunk.sampler = std::make_unique<Sampler>(model_.get(), own.sampling, 0);
+  trunk.parser = std::make_unique<Parser>(live.protocol(), Parser::State::kTrunk, own.max_branches);
+  trunk.text = std::make_unique<LaneText>(&own.stop);
+  if (!own.script.empty()) trunk.script = own.script.front();
+  live.timings.prompt_tokens = static_cast<std::int64_t>(own.prompt.size());
+}
+
+// Requests that begin anew come first.
+void Engine::Impl::requeue() {
+  for (auto live = live_.rbegin(); live != live_.rend(); ++live) {
+    if ((*live)->phase == Live::Phase::kQueued) queue_.push_front(std::move(*live));
+  }
+  live_.erase(std::remove(live_.begin(), live_.end(), nullptr), live_.end());
 }
 
 void Engine::Impl::cancel(RequestId id) {
@@ -286,7 +313,7 @@ void Engine::Impl::admit() {
       return;
     }
     live.timings.cached_tokens = static_cast<std::int64_t>(trunk.record.size());
-    live.timings.queue_s = seconds_since(live.submitted);
+    if (live.timings.steps == 0) live.timings.queue_s = seconds_since(live.submitted);
     if (model_->has_encoder() && !encode(live)) return;
     live.phase = Live::Phase::kPrompt;
     live_.push_back(std::move(queue_.front()));
@@ -423,6 +450,7 @@ std::vector<Event> Engine::Impl::step() {
     // kAborted: nothing has changed; the next step() settles who was cancelled.
   }
   sweep();
+  requeue();
   return std::move(events_);
 }
 

@@ -71,7 +71,10 @@ class Engine::Impl {
   };
 
   // engine.cpp
+  void check_prompt(const Layout& prompt) const;
   void check(const Request& request) const;
+  void begin_trunk(Live& live) const;
+  void requeue();
   void settle_cancelled();
   void settle_cancelled_branches();
   void admit();
@@ -106,6 +109,7 @@ class Engine::Impl {
   void act(Live& live, Lane& lane, const Outcome& outcome, std::size_t undecoded);
   void rewind(Live& live, Lane& lane, const Outcome& outcome, std::size_t undecoded);
   void no_token(Live& live, Lane& lane);
+  [[nodiscard]] bool answer_serial_prompt(Live& live, const Lane& lane);
   void open_plan(Live& live);
   void begin_block(Live& live);
   void start_waiting(Live& live, std::size_t& lanes);

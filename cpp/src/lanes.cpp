@@ -14,6 +14,8 @@ namespace {
 constexpr std::size_t kLeastBody = 16;
 // Steps back at one position before the lane is ended: the model insists on a marker.
 constexpr std::size_t kMostBans = 64;
+// Tokens of a question that is read a second time, without instructions.
+constexpr std::size_t kMostReadAnew = 512;
 
 bool keeps_cells(JoinRule rule) { return rule == JoinRule::kSum || rule == JoinRule::kLongest; }
 
@@ -123,12 +125,41 @@ void Engine::Impl::take_sampled(Share& share) {
   }
 }
 
+// The answer does not begin with a plan that can be used: the question is asked anew, without instructions.
+// Not where reading it would take long.
+bool Engine::Impl::answer_serial_prompt(Live& live, const Lane& lane) {
+  if (!live.request.serial_prompt || lane.block > 0 || !live.blocks.empty()) return false;
+  const Layout& prompt = *live.request.serial_prompt;
+  const std::size_t n_new = prompt.size() - retained_.n_shared(prompt, prompt.size() - 1);
+  if (n_new > kMostReadAnew) {
+    live.request.serial_prompt.reset();
+    return false;
+  }
+  live.timings.rewound_tokens += static_cast<std::int64_t>(live.n_sampled);
+  live.timings.first_token_s = 0;
+  live.n_sampled = 0;
+  live.forking = false;
+  const Layout& read = live.request.prompt;
+  Lane& trunk = live.trunk;
+  if (live.request.retain && trunk.sequence) {  // the next question has these instructions too
+    const bool whole = trunk.record.size() <= read.size();
+    if (whole || trunk.sequence.truncate(read.positions.back() + 1)) {
+      trunk.record.truncate(std::min(trunk.record.size(), read.size()));
+      retained_.keep(std::move(trunk.sequence), std::move(trunk.record));
+    }
+  }
+  live.request.protocol.reset();
+  live.phase = Live::Phase::kQueued;
+  begin_trunk(live);
+  return true;
+}
+
 void Engine::Impl::no_token(Live& live, Lane& lane) {
   if (lane.parser->state() == Parser::State::kPlan) {
     act(live, lane, lane.parser->no_way_on("no token is allowed in the plan"), 0);
   } else if (lane.block > 0) {
     leave_branch(live, lane, FinishReason::kStop);
-  } else {
+  } else if (!answer_serial_prompt(live, lane)) {
     finish(live, FinishReason::kStop);
   }
 }
@@ -141,7 +172,7 @@ void Engine::Impl::take_token(Live& live, Lane& lane, Token token, Likelihood li
       act(live, lane, lane.parser->give_up_plan("the answer ended inside its plan"), 0);
     } else if (lane.block > 0) {
       leave_branch(live, lane, FinishReason::kStop);
-    } else {
+    } else if (!answer_serial_prompt(live, lane)) {
       finish(live, FinishReason::kStop);
     }
     return;
@@ -156,7 +187,8 @@ void Engine::Impl::take_token(Live& live, Lane& lane, Token token, Likelihood li
   lane.pending = {token};
   lane.wants_token = true;
   act(live, lane, lane.parser->accept(token, model_->piece(token)), 1);
-  if (live.id != 0 && live.n_sampled >= most) finish(live, FinishReason::kLength);
+  if (live.id != 0 && live.n_sampled >= most && !answer_serial_prompt(live, lane))
+    finish(live, FinishReason::kLength);
 }
 
 // undecoded: tokens of the outcome's n_rewind that are not in the cells.
@@ -175,6 +207,9 @@ void Engine::Impl::act(Live& live, Lane& lane, const Outcome& outcome, std::size
     live.forking = true;
     lane.wants_token = false;
   }
+  if (outcome.action == Action::kRewind && !outcome.fallback.empty()) live.fallback = outcome.fallback;
+  const bool says_something = outcome.action != Action::kFork && !outcome.text.empty();
+  if ((says_something || !outcome.fallback.empty()) && answer_serial_prompt(live, lane)) return;
   for (std::size_t i = 0; i < std::min(outcome.n_markup, lane.kinds.size()); ++i) {
     Lane::Kind& kind = lane.kinds[lane.kinds.size() - 1 - i];
     if (kind == Lane::Kind::kText) kind = Lane::Kind::kMarkup;
@@ -189,7 +224,6 @@ void Engine::Impl::act(Live& live, Lane& lane, const Outcome& outcome, std::size
 }
 
 void Engine::Impl::rewind(Live& live, Lane& lane, const Outcome& outcome, std::size_t undecoded) {
-  if (!outcome.fallback.empty()) live.fallback = outcome.fallback;
   const std::size_t taken = std::min(outcome.n_rewind, lane.kinds.size());
   const auto sampled = static_cast<std::size_t>(
       std::count_if(lane.kinds.end() - static_cast<std::ptrdiff_t>(taken), lane.kinds.end(),

@@ -73,6 +73,7 @@ Result Live::result(FinishReason reason, double one_lane_s) const {
   result.finish_reason = reason;
   result.fallback = fallback;
   result.stop_match = stop_match;
+  result.from_serial_prompt = from_serial_prompt;
   result.layout = answer_layout();
   result.blocks = blocks;
   std::size_t at = 0;

@@ -80,6 +80,7 @@ struct Live {
   std::vector<std::string> titles;  // of the block that is open or about to be
   bool forking = false;             // the plan is complete, its last token is on its way into the cells
   bool stopping = false;            // a branch met a stop string: end after this block
+  bool from_serial_prompt = false;  // the request's serial prompt has become its prompt
   std::vector<Segment> segments;
   std::vector<BlockResult> blocks;
   std::string fallback;

@@ -454,15 +454,23 @@ class Model:
             if options.parallel == "auto":
                 options = replace(options, parallel="off")
         file = self._choose(options, for_chat=True)
-        name = SERIAL if file is None else file.name
-        if file is not None and file.system:
-            examples = [(example.user, example.assistant) for example in file.examples]
-            turns = chat.with_protocol(turns, file.system, examples, template)
-        bound = None if file is None else protocol.bind(file, self._model, join_rule=options.join_rule)
-        segments = chat.prompt_segments(
-            self._model, template, turns, lambda text: self._history.recall(name, text), self._check_length
-        )
-        return self._request(segments, options, file, bound)
+
+        def segments_of(messages: Sequence[chat.Message], name: str) -> Sequence[Segment]:
+            recall = functools.partial(self._history.recall, name)
+            return chat.prompt_segments(self._model, template, messages, recall, self._check_length)
+
+        if file is None:
+            return self._request(segments_of(turns, SERIAL), options, None, None)
+        bound = protocol.bind(file, self._model, join_rule=options.join_rule)
+        if not file.system:
+            return self._request(segments_of(turns, file.name), options, file, bound)
+        examples = [(example.user, example.assistant) for example in file.examples]
+        instructed = chat.with_protocol(turns, file.system, examples, template)
+        prepared = self._request(segments_of(instructed, file.name), options, file, bound)
+        if options.plan == "auto":
+            plain = lay_out(segments_of(turns, SERIAL), "linear")
+            prepared.request.serial_prompt = to_core(plain)
+        return prepared
 
     def _plain_request(self, prompt: str, options: Options) -> Prepared:
         if not isinstance(prompt, str):
@@ -599,10 +607,13 @@ class Model:
 
     def _finish(self, result: _core.Result, prepared: Prepared) -> Answer:
         said = _from_core(result.layout)
+        name, asked = prepared.protocol, prepared.request.prompt
+        if result.from_serial_prompt and prepared.request.serial_prompt is not None:
+            name, asked = SERIAL, prepared.request.serial_prompt
         if len(said):
-            self._history.remember(prepared.protocol, result.text, structure(said))
-        prompt = _from_core(prepared.request.prompt)
-        self._last = (prepared.protocol, _concatenate(prompt, said), len(prompt))
+            self._history.remember(name, result.text, structure(said))
+        prompt = _from_core(asked)
+        self._last = (name, _concatenate(prompt, said), len(prompt))
         return _answer(result, prepared.protocol, prepared.fallback)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aspd_local import _core, events, protocol
+from aspd_local.errors import ContextFullError
 from aspd_local.layout import JOIN_RULES, Block, JoinRule, Segment, Trunk, lay_out
 from driver import answer, core_layout, open_engine, python_layout, request, run, tell, translate
 from tiny.files import TinyModel
@@ -87,6 +89,119 @@ def test_answer_ends_with_its_block_and_the_next_turn_reads_the_rest(tiny: TinyM
     assert again.text == fresh.text == "So."
 
 
+# The model goes on with "So." behind an empty line, and with a plan behind "Hm 1".
+PLANLESS = "\n\n"
+
+
+def _asked(tiny: TinyModel, prompt: str, serial_prompt: str, **options: Any) -> _core.Request:
+    """A question with instructions, and the one without."""
+    encode = tiny.vocabulary.encode
+    wanted = _request(tiny, None, prompt=prompt, **options)
+    wanted.serial_prompt = core_layout(lay_out([Trunk(encode(serial_prompt))], "linear"))
+    return wanted
+
+
+def _serial(tiny: TinyModel, prompt: str, **options: Any) -> _core.Result:
+    return answer(open_engine(tiny), request(tiny.vocabulary.encode(prompt), **options))
+
+
+def test_an_answer_that_begins_with_a_plan_needs_no_other_prompt(
+    engine: _core.Engine, tiny: TinyModel
+) -> None:
+    result = answer(engine, _asked(tiny, "Hm 1", PLANLESS))
+    assert not result.from_serial_prompt
+    assert result.text == EXPECTED.removesuffix("\n\nSo.")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "options", "fallback"),
+    [
+        pytest.param(PLANLESS, {}, "", id="text"),
+        pytest.param(PLANLESS, {"retain": True}, "", id="text, retained"),
+        pytest.param("So.", {}, "", id="an end at once"),
+        pytest.param("Hm 1", {"max_branches": 1}, "branches", id="too many branches"),
+        pytest.param("Hm 1", {"max_tokens": 7}, "", id="a plan that the limit cuts"),
+        pytest.param("Hm 1", {"grammar": 'root ::= "So" .*'}, "grammar", id="grammar"),
+    ],
+)
+def test_an_answer_without_a_plan_is_the_serial_one_to_the_prompt_without_instructions(
+    tiny: TinyModel, prompt: str, options: dict[str, Any], fallback: str
+) -> None:
+    engine = open_engine(tiny)
+    limits = {"max_tokens": 40} | options
+    events = tell(engine, _asked(tiny, prompt, "\n\n", **limits))
+    result = events[-1].result
+    serial = _serial(tiny, "\n\n", **{key: value for key, value in limits.items() if key != "max_branches"})
+    assert result.from_serial_prompt
+    assert result.text == serial.text != ""
+    assert "".join(event.text for event in events) == result.text
+    assert result.finish_reason == serial.finish_reason
+    assert result.layout.token_ids == serial.layout.token_ids
+    assert result.timings.prompt_tokens == len(tiny.vocabulary.encode("\n\n"))
+    assert result.blocks == []
+    assert fallback in result.fallback
+    assert bool(fallback) == bool(result.fallback)
+    if not limits.get("retain"):
+        assert engine.cells_in_use == 0
+        assert engine.sequences_free == engine.n_sequences
+
+
+def test_both_prompts_stay_in_the_cache_for_the_next_turn(tiny: TinyModel) -> None:
+    engine = open_engine(tiny)
+    wanted = _asked(tiny, "1\n\n", PLANLESS, retain=True)
+    answer(engine, wanted)
+    assert engine.n_retained(wanted.prompt) == len(wanted.prompt)
+    again = answer(engine, _asked(tiny, "1\n\n", PLANLESS, retain=True))
+    assert again.from_serial_prompt
+    assert again.timings.cached_tokens == len(tiny.vocabulary.encode(PLANLESS)) - 1
+
+
+def test_a_question_that_is_long_to_read_is_not_read_twice(tiny: TinyModel) -> None:
+    engine = open_engine(tiny, n_ctx=2048)
+    wanted = _asked(tiny, PLANLESS, "So " * 300 + PLANLESS)
+    assert len(wanted.serial_prompt) > 512
+    result = answer(engine, wanted)
+    assert not result.from_serial_prompt
+    assert result.text == "So."
+
+
+def test_many_answers_ask_anew_beside_each_other(tiny: TinyModel) -> None:
+    """Each has the text that it has alone, and everything comes back."""
+    engine = open_engine(tiny)
+    prompts = ["Hm 1", PLANLESS] * 6
+    ids = [engine.submit(_asked(tiny, prompt, PLANLESS)) for prompt in prompts]
+    results = {event.request: event.result for event in run(engine) if event.result is not None}
+    for request_id, prompt in zip(ids, prompts, strict=True):
+        assert results[request_id].from_serial_prompt == (prompt == PLANLESS)
+        assert results[request_id].text == ("So." if prompt == PLANLESS else EXPECTED.removesuffix("\n\nSo."))
+    assert engine.cells_in_use == 0
+    assert engine.sequences_free == engine.n_sequences
+
+
+@pytest.mark.parametrize("k", range(1, 8))
+def test_cancelled_at_step_k_around_the_second_reading(tiny: TinyModel, k: int) -> None:
+    engine = open_engine(tiny)
+    request_id = engine.submit(_asked(tiny, PLANLESS, PLANLESS, retain=False))
+    done = []
+    for _ in range(k):
+        done += [event for event in engine.step() if event.kind == _core.EventKind.DONE]
+    engine.cancel(request_id)
+    done += [event for event in run(engine) if event.kind == _core.EventKind.DONE]
+    assert len(done) == 1
+    assert engine.cells_in_use == 0
+    assert engine.sequences_free == engine.n_sequences
+
+
+@pytest.mark.parametrize("ids", [[], [1_000_000], [5] * 600])
+def test_a_serial_prompt_is_checked_as_the_prompt_is(
+    engine: _core.Engine, tiny: TinyModel, ids: list[int]
+) -> None:
+    wanted = _asked(tiny, "Hm 1", PLANLESS)
+    wanted.serial_prompt = core_layout(lay_out([Trunk(ids)], "linear"))
+    with pytest.raises((ValueError, ContextFullError)):
+        engine.submit(wanted)
+
+
 def test_who_asks_for_a_join_rule_gets_what_follows_the_block(tiny: TinyModel) -> None:
     own, asked = _request(tiny, None).protocol, _request(tiny, "linear").protocol
     assert own is not None
@@ -130,14 +245,8 @@ def test_plan_cannot_break_its_rules_while_it_is_written(tmp_path: Path, plan: s
 
 
 def _request(
-    tiny: TinyModel,
-    rule: JoinRule | None,
-    *,
-    plan_always: bool = False,
-    max_tokens: int = -1,
-    retain: bool = False,
+    tiny: TinyModel, rule: JoinRule | None, *, prompt: str = "Hm 1", **options: Any
 ) -> _core.Request:
     model = _core.Model.load(str(tiny.path), _core.ModelOptions())
     prompted = protocol.bind(protocol.load("prompted"), model, join_rule=rule)
-    ids = tiny.vocabulary.encode("Hm 1")
-    return request(ids, prompted, plan_always=plan_always, max_tokens=max_tokens, retain=retain)
+    return request(tiny.vocabulary.encode(prompt), prompted, **({"retain": False} | options))

@@ -40,6 +40,9 @@ struct EngineOptions {
 struct Request {
   Layout prompt;                     // ends with a token of the trunk
   std::optional<Protocol> protocol;  // none: serial
+  // The question without the protocol's instructions. Where the answer does not begin with a plan, or its
+  // plan cannot be used, this is answered serially instead: with the text of a request without a protocol.
+  std::optional<Layout> serial_prompt;
   SamplingOptions sampling;
   std::int32_t max_tokens = -1;    // of the answer, all branches and plans included; -1: until the cells end
   std::vector<std::string> stop;   // strings that end the answer; not part of its text
@@ -71,7 +74,7 @@ struct BlockResult {
 
 // Seconds are wall-clock; steps and lanes count decode steps after the prompt.
 struct Timings {
-  std::int64_t prompt_tokens = 0;
+  std::int64_t prompt_tokens = 0;  // of the prompt that was answered
   std::int64_t cached_tokens = 0;  // of the prompt, found in the cache
   std::int64_t trunk_tokens = 0;   // sampled in the trunk, plans excluded
   std::int64_t plan_tokens = 0;    // sampled for plans and for the closing markers of branches
@@ -99,6 +102,7 @@ struct Result {
   FinishReason finish_reason = FinishReason::kStop;
   std::string fallback;    // why a plan was decoded serially, or no protocol was used; empty: neither
   std::string stop_match;  // the stop string that was met
+  bool from_serial_prompt = false;  // Request::serial_prompt was answered
   Layout layout;  // the answer's tokens as the cache had them, after the prompt; blocks count on from it
   Timings timings;
 };
