@@ -23,7 +23,6 @@ from aspd_local import (
     fold,
 )
 from aspd_local.chat import Message
-from aspd_local.typing import AnswerOptions
 from tiny.files import TinyModel, random_tensors, write_llama_tensors
 from tiny.script import Script, write_scripted
 from tiny.stories import STORY, STORY_END, block
@@ -321,18 +320,17 @@ def test_markers_that_are_not_control_tokens_are_refused(tiny_typable_markers: T
 def test_an_answer_without_a_plan_is_the_serial_one(tiny_typable_markers: TinyModel, tmp_path: Path) -> None:
     """Instructions leave no trace in it, in the chat's history or in its session."""
     room = {**EXACT, "n_ctx": 32768}  # to this vocabulary the instructions are long
-    limits: AnswerOptions = {"temperature": 0, "max_tokens": 12}
     with Model(tiny_typable_markers.path, **room) as model, Model(tiny_typable_markers.path, **room) as other:
         assert model.protocol == "prompted"
         turns = [user("Hello")]
         for question in ("And?", "Why?"):
-            found = model.chat(turns, **limits)
-            assert found.text == other.chat(turns, parallel="off", **limits).text != ""
+            found = model.chat(turns, temperature=0, max_tokens=12)
+            assert found.text == other.chat(turns, temperature=0, max_tokens=12, parallel="off").text != ""
             assert found.blocks == ()
             turns += [assistant(found), user(question)]
         model.save_session(tmp_path / "chat.aspd")
         other.load_session(tmp_path / "chat.aspd")
-        again = other.chat(turns, parallel="off", **limits)
+        again = other.chat(turns, temperature=0, max_tokens=12, parallel="off")
         assert again.timings.cached_tokens > found.timings.prompt_tokens
 
 

@@ -159,6 +159,7 @@ def test_both_prompts_stay_in_the_cache_for_the_next_turn(tiny: TinyModel) -> No
 def test_a_question_that_is_long_to_read_is_not_read_twice(tiny: TinyModel) -> None:
     engine = open_engine(tiny, n_ctx=2048)
     wanted = _asked(tiny, PLANLESS, "So " * 300 + PLANLESS)
+    assert wanted.serial_prompt is not None
     assert len(wanted.serial_prompt) > 512
     result = answer(engine, wanted)
     assert not result.from_serial_prompt
