@@ -1,6 +1,7 @@
 // What the engine answers: blocks under every join rule, steps back, stop strings, sampling.
 #include <algorithm>
 #include <limits>
+#include <map>
 
 #include "check.h"
 #include "driver.h"
@@ -124,6 +125,35 @@ TEST(answer_that_ends_with_its_block_is_the_one_without_what_follows_and_reads_n
     CHECK(result.layout.branch_ids == whole.branch_ids);
     CHECK_EMPTY(engine);
   }
+}
+
+TEST(answers_without_a_plan_are_asked_anew_without_instructions) {
+  const auto model = tiny_model("prompted");
+  Engine engine(model, exact());
+  const auto asked = [&](const std::string& prompt) {
+    Request wanted = request(*model, prompt, text_protocol(JoinRule::kLinear));
+    wanted.serial_prompt = trunk(model->tokenize("\n\n", true));
+    return wanted;
+  };
+  const std::string plan = answer(engine, asked("Hm 1"))->text;
+  CHECK(plan != "So.");
+  std::map<RequestId, bool> plans;
+  for (int i = 0; i < 8; ++i) {
+    const bool has_plan = i % 2 == 0;
+    plans[engine.submit(asked(has_plan ? "Hm 1" : "1\n\n"))] = has_plan;
+  }
+  for (const Event& event : run(engine)) {
+    if (event.kind != EventKind::kDone) continue;
+    CHECK_EQ(event.result->text, plans[event.request] ? plan : std::string("So."));
+    CHECK_EQ(event.result->from_serial_prompt, !plans[event.request]);
+  }
+  CHECK_EMPTY(engine);
+  Request refused = asked("Hm 1");
+  refused.max_branches = 1;
+  const auto result = answer(engine, std::move(refused));
+  CHECK_EQ(result->text, std::string("So."));
+  CHECK(!result->fallback.empty());
+  CHECK_EMPTY(engine);
 }
 
 TEST(forced_plan_that_breaks_the_rules_is_taken_back_and_decoded_serially) {
