@@ -18,7 +18,6 @@ import json
 import shutil
 import statistics
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -101,13 +100,6 @@ def measure(name: str, seed: int, args: argparse.Namespace, records: list[Record
     }
 
 
-def per_token(rows: Iterable[dict[str, Any]]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Nats of each example, mean over the seeds, and its tokens: [2, n_examples]."""
-    examples = np.array([row["examples"] for row in rows])
-    means: np.ndarray[Any, np.dtype[np.float64]] = examples.mean(0).T
-    return means
-
-
 def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A line for each variant: mean and range over the seeds, and the ratio to `base` with its interval by
     resampling examples.
@@ -131,12 +123,9 @@ def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             values = [row["apart"][kind]["nats_a_token"] for row in own if kind in row["apart"]]
             line[kind] = round(statistics.fmean(values), 4) if values else None
         if base and name != "base":
-            (nats, n), (base_nats, base_n) = per_token(own), per_token(base)
-            draws = np.random.default_rng(0).integers(0, len(n), size=(10_000, len(n)))
-            ratios = (nats[draws].sum(1) / n[draws].sum(1)) / (base_nats[draws].sum(1) / base_n[draws].sum(1))
-            low, high = np.percentile(ratios, [2.5, 97.5])
-            line["ratio"] = round(float(nats.sum() / n.sum() / (base_nats.sum() / base_n.sum())), 4)
-            line["interval"] = [round(float(low), 4), round(float(high), 4)]
+            # of each example the mean over the seeds
+            sides = [np.array([row["examples"] for row in side]).mean(0) for side in (own, base)]
+            line |= held_out.ratio(np.array(sides))
         found.append(line)
     return found
 

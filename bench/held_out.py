@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from aspd_local import protocol
@@ -79,17 +80,27 @@ def losses(run: Path, base: Path, records: list[Record], *, branches: Branches |
 
 def compared(one: list[Losses], other: list[Losses]) -> dict[str, Any]:
     """Means of both, and the first / the second with its interval."""
-    nats = np.array([[loss.examples[0][0] for loss in side] for side in (one, other)])
-    plain = np.array([[loss.examples[0][1] for loss in side] for side in (one, other)])
-    draws = np.random.default_rng(0).integers(0, len(one), size=(10_000, len(one)))
-    per_token = nats[:, draws].sum(2) / plain[:, draws].sum(2)
-    ratios = per_token[0] / per_token[1]
-    means = nats.sum(1) / plain.sum(1)
-    low, high = np.percentile(ratios, [2.5, 97.5])
+    sides = np.array([[loss.examples[0] for loss in side] for side in (one, other)])
+    means = sides[..., 0].sum(1) / sides[..., 1].sum(1)
     return {
         "n": len(one),
         "aspd": round(float(means[0]), 4),
         "serial": round(float(means[1]), 4),
+        **ratio(sides),
+    }
+
+
+def ratio(sides: NDArray[np.float64]) -> dict[str, Any]:
+    """Nats a token of one side over those of the other, with its interval by resampling examples.
+
+    sides: (nats, tokens) of each example, [2, n_examples, 2].
+    """
+    nats, plain = sides[..., 0], sides[..., 1]
+    draws = np.random.default_rng(0).integers(0, sides.shape[1], size=(10_000, sides.shape[1]))
+    drawn = nats[:, draws].sum(2) / plain[:, draws].sum(2)
+    low, high = np.percentile(drawn[0] / drawn[1], [2.5, 97.5])
+    means = nats.sum(1) / plain.sum(1)
+    return {
         "ratio": round(float(means[0] / means[1]), 4),
         "interval": [round(float(low), 4), round(float(high), 4)],
     }

@@ -518,7 +518,6 @@ void Engine::Impl::finish_block(Live& live) {
   }
   trunk.parser->after_join(static_cast<int>(live.blocks.size()));
   if (protocol.ends_with_block) {  // what is pending is read where the chat goes on
-    trunk.kinds.insert(trunk.kinds.end(), n_joined + pending.size(), Lane::Kind::kFed);
     trunk.pending = std::move(pending);
     live.phase = Live::Phase::kTrunk;
     finish(live, FinishReason::kStop);

@@ -238,8 +238,8 @@ Outcome run(const Hostile& hostile, const aspd::RenderLimits& limits) {
     outcome.error = error.what();
   }
   outcome.cpu_s = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
-  const std::size_t after =
-      peak_kib();  // the kernel counts in batches: a peak may read lower than one before
+  // The kernel counts in batches: a peak may read lower than one before.
+  const std::size_t after = peak_kib();
   outcome.kib = after - std::min(before, after);
   return outcome;
 }

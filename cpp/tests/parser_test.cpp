@@ -300,6 +300,7 @@ TEST(text_plan_allows_only_what_follows_the_rules) {
     CHECK(!parser.allows(kWord, bad));
   CHECK(!parser.allows(kWord, "Eat  well"));
   CHECK(!parser.allows(kWord, "Eat\twell"));
+  CHECK(!parser.allows(kWord, "1 Eat"));
   parser.accept(kWord, "Eat\n");
   CHECK(!parser.allows(kWord, "eat\n"));
   CHECK(!parser.allows(kWord, "</plan>"));
