@@ -54,6 +54,7 @@ struct Release {
   }
 };
 
+using aspd::AskedPart;
 using aspd::BlockResult;
 using aspd::BranchResult;
 using aspd::EngineOptions;
@@ -80,6 +81,13 @@ void bind_options(py::module_& m) {
       .def_readwrite("n_outputs_max", &EngineOptions::n_outputs_max)
       .def_readwrite("self_test", &EngineOptions::self_test);
 
+  py::class_<AskedPart>(m, "AskedPart")
+      .def(py::init([](std::string title, std::string heading) {
+             return AskedPart{std::move(title), std::move(heading)};
+           }),
+           py::arg("title"), py::arg("heading"))
+      .def_readwrite("title", &AskedPart::title)
+      .def_readwrite("heading", &AskedPart::heading);
   py::class_<Request>(m, "Request")
       .def(py::init<>())
       .def_readwrite("prompt", &Request::prompt)
@@ -90,6 +98,7 @@ void bind_options(py::module_& m) {
       .def_readwrite("plan_always", &Request::plan_always)
       .def_readwrite("max_branches", &Request::max_branches)
       .def_readwrite("serial_prompt", &Request::serial_prompt)
+      .def_readwrite("asked_parts", &Request::asked_parts)
       .def_readwrite("n_logprobs", &Request::n_logprobs)
       .def_readwrite("retain", &Request::retain)
       .def_readwrite("script", &Request::script);

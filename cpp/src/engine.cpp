@@ -97,6 +97,8 @@ void Engine::Impl::check(const Request& request) const {
   if (request.serial_prompt) check_prompt(*request.serial_prompt);
   require(!request.serial_prompt || request.script.empty(),
           "a script and a serial prompt exclude each other");
+  require(request.asked_parts.empty() || request.script.empty(),
+          "a script and asked parts exclude each other");
   require(request.max_tokens == -1 || request.max_tokens >= 1, "max_tokens must be at least 1, or -1");
   require(request.max_branches >= 1 && request.max_branches <= 64, "max_branches must be between 1 and 64");
   require(request.stop.size() <= 64, "at most 64 stop strings");
@@ -313,7 +315,7 @@ void Engine::Impl::admit() {
       return;
     }
     live.timings.cached_tokens = static_cast<std::int64_t>(trunk.record.size());
-    if (live.timings.steps == 0) live.timings.queue_s = seconds_since(live.submitted);
+    if (live.timings.prompt_s == 0) live.timings.queue_s = seconds_since(live.submitted);
     if (model_->has_encoder() && !encode(live)) return;
     live.phase = Live::Phase::kPrompt;
     live_.push_back(std::move(queue_.front()));

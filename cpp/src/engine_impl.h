@@ -111,6 +111,8 @@ class Engine::Impl {
   void no_token(Live& live, Lane& lane);
   [[nodiscard]] bool answer_serial_prompt(Live& live, const Lane& lane);
   void open_plan(Live& live);
+  [[nodiscard]] Outcome feed(Live& live, const std::vector<Token>& ids);
+  [[nodiscard]] bool plan_as_asked(Live& live);
   void begin_block(Live& live);
   void start_waiting(Live& live, std::size_t& lanes);
   [[nodiscard]] std::vector<Lane*> running_lanes(Live& live) const;

@@ -71,13 +71,53 @@ void Engine::Impl::open_plan(Live& live) {
     ids = model_->tokenize(marker.text, false);
   }
   live.trunk.parser->ask_for_plan();
+  (void)feed(live, ids);
+}
+
+// Tokens of the trunk that the engine writes instead of the model. What the last one leads to.
+Outcome Engine::Impl::feed(Live& live, const std::vector<Token>& ids) {
+  Outcome outcome;
   for (const Token id : ids) {
-    (void)live.trunk.parser->accept(id, model_->piece(id));
+    outcome = live.trunk.parser->accept(id, model_->piece(id));
     live.trunk.sampler->accept(id);
     live.trunk.kinds.push_back(Lane::Kind::kFed);
     live.trunk.pending.push_back(id);
     ++live.timings.seed_tokens;
   }
+  return outcome;
+}
+
+// A plan has just been opened, and the question lists its parts: the plan is fed. False: it is to be written.
+bool Engine::Impl::plan_as_asked(Live& live) {
+  Lane& trunk = live.trunk;
+  if (live.request.asked_parts.empty() || !trunk.parser->plan_is_empty()) return false;
+  std::vector<AskedPart> asked = std::move(live.request.asked_parts);
+  live.request.asked_parts.clear();
+  const Protocol& protocol = *live.protocol();
+  const auto marker = [](const Marker& it) { return SeedPart{SeedPart::Kind::kMarker, "", it}; };
+  std::vector<SeedPart> plan;
+  for (const AskedPart& part : asked) {
+    const bool open = plan.empty() && trunk.parser->in_item();
+    if (!open && !protocol.item_open.text.empty()) plan.push_back(marker(protocol.item_open));
+    plan.push_back({SeedPart::Kind::kText, part.title, {}});
+    plan.push_back(marker(protocol.item_close));
+  }
+  plan.push_back(marker(protocol.plan_close));
+  std::vector<Token> ids = seed_ids(protocol, plan, "", 0);
+  if (trunk.parser->needs_newline()) {
+    const std::vector<Token> newline = model_->tokenize("\n", false);
+    ids.insert(ids.begin(), newline.begin(), newline.end());
+  }
+  Parser trial = *trunk.parser;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const Action action = trial.accept(ids[i], model_->piece(ids[i])).action;
+    if (action != (i + 1 < ids.size() ? Action::kNone : Action::kFork)) return false;
+  }
+  const Outcome outcome = feed(live, ids);
+  live.asked = std::move(asked);
+  act(live, trunk, outcome, trunk.pending.size());
+  if (!live.forking) live.asked.clear();
+  return true;
 }
 
 // --- tokens -----------------------------------------------------------------------------------------------
@@ -165,6 +205,8 @@ void Engine::Impl::no_token(Live& live, Lane& lane) {
 }
 
 void Engine::Impl::take_token(Live& live, Lane& lane, Token token, Likelihood likelihood) {
+  const bool trunk = lane.block == 0;
+  if (trunk && plan_as_asked(live)) return;  // of a plan that was asked for, nothing is sampled yet
   const std::size_t most =
       live.request.max_tokens < 0 ? SIZE_MAX : static_cast<std::size_t>(live.request.max_tokens);
   if (model_->is_eog(token)) {
@@ -187,6 +229,7 @@ void Engine::Impl::take_token(Live& live, Lane& lane, Token token, Likelihood li
   lane.pending = {token};
   lane.wants_token = true;
   act(live, lane, lane.parser->accept(token, model_->piece(token)), 1);
+  if (trunk && live.id != 0 && live.phase == Live::Phase::kTrunk) (void)plan_as_asked(live);
   if (live.id != 0 && live.n_sampled >= most && !answer_serial_prompt(live, lane))
     finish(live, FinishReason::kLength);
 }
@@ -351,14 +394,16 @@ void Engine::Impl::begin_block(Live& live) {
 
     lane.segment = live.segments.size();
     live.segments.push_back({block, number, "", 0, 0});
-    std::string heading = fill(protocol.text_before, live.titles[i], number);
+    const bool asked = !live.asked.empty();
+    std::string heading = asked ? live.asked[i].heading : fill(protocol.text_before, live.titles[i], number);
     if (protocol.strip_body) {
-      heading = (i == 0 ? paragraph_break(before) : "\n\n") + heading;
+      heading = (i == 0 ? paragraph_break(before) : asked ? "\n" : "\n\n") + heading;
       lane.text->begin_paragraph("", true);
     }
     live.segments.back().n_heading = heading.size();
     show(live, lane, heading);
   }
+  live.asked.clear();
 }
 
 // Forks as many waiting branches as there are lanes, ids and cells for, the earliest first.

@@ -78,6 +78,7 @@ struct Live {
   Lane trunk;
   std::vector<Lane> branches;       // of the block that is open
   std::vector<std::string> titles;  // of the block that is open or about to be
+  std::vector<AskedPart> asked;     // the same, where they are those that the question lists
   bool forking = false;             // the plan is complete, its last token is on its way into the cells
   bool stopping = false;            // a branch met a stop string: end after this block
   bool from_serial_prompt = false;  // the request's serial prompt has become its prompt

@@ -246,6 +246,10 @@ Outcome Parser::check_plan_text() {
   return close_plan();
 }
 
+bool Parser::plan_is_empty() const {
+  return restricts() && items_.empty() && item_.empty() && (plan_text_.empty() || plan_text_ == "\n");
+}
+
 bool Parser::restricts() const { return protocol_ != nullptr && state_ == State::kPlan; }
 
 bool Parser::allows(Token token, std::string_view piece) {

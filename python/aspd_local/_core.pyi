@@ -11,6 +11,7 @@ import typing
 
 __all__: list[str] = [
     "AdapterSummary",
+    "AskedPart",
     "BlockForecast",
     "BlockResult",
     "BranchResult",
@@ -533,6 +534,11 @@ class EngineOptions:
     @n_threads_batch.setter
     def n_threads_batch(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 
+class AskedPart:
+    heading: str
+    title: str
+    def __init__(self, title: str, heading: str) -> None: ...
+
 class Request:
     plan_always: bool
     prompt: Layout
@@ -541,6 +547,10 @@ class Request:
     sampling: SamplingOptions
     serial_prompt: Layout | None
     def __init__(self) -> None: ...
+    @property
+    def asked_parts(self) -> list[AskedPart]: ...
+    @asked_parts.setter
+    def asked_parts(self, arg0: collections.abc.Sequence[AskedPart]) -> None: ...
     @property
     def max_branches(self) -> int: ...
     @max_branches.setter

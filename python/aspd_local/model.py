@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from typing_extensions import Unpack
 
 from aspd_local import _core, chat, protocol
+from aspd_local.asked import asked_parts
 from aspd_local.errors import ContextFullError
 from aspd_local.events import Done, End, Event, Fork, Join, ReadingOrder, Text, branch_name
 from aspd_local.history import History
@@ -467,6 +468,10 @@ class Model:
         examples = [(example.user, example.assistant) for example in file.examples]
         instructed = chat.with_protocol(turns, file.system, examples, template)
         prepared = self._request(segments_of(instructed, file.name), options, file, bound)
+        if turns[-1]["role"] == "user":
+            prepared.request.asked_parts = [
+                _core.AskedPart(part.title, part.heading) for part in asked_parts(turns[-1]["content"])
+            ]
         if options.plan == "auto":
             plain = lay_out(segments_of(turns, SERIAL), "linear")
             prepared.request.serial_prompt = to_core(plain)

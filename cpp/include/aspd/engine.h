@@ -37,12 +37,21 @@ struct EngineOptions {
   bool self_test = true;             // prove at the start that branches can be joined
 };
 
+// A part of the answer that the question itself names.
+struct AskedPart {
+  std::string title;    // of its branch
+  std::string heading;  // before its body in the answer's text
+};
+
 struct Request {
   Layout prompt;                     // ends with a token of the trunk
   std::optional<Protocol> protocol;  // none: serial
   // The question without the protocol's instructions. Where the answer does not begin with a plan, or its
   // plan cannot be used, this is answered serially instead: with the text of a request without a protocol.
   std::optional<Layout> serial_prompt;
+  // The parts that the question lists. Where the model opens a plan, these are its titles: it does not write
+  // them, they are fed. Not used where they make no sound plan.
+  std::vector<AskedPart> asked_parts;
   SamplingOptions sampling;
   std::int32_t max_tokens = -1;    // of the answer, all branches and plans included; -1: until the cells end
   std::vector<std::string> stop;   // strings that end the answer; not part of its text

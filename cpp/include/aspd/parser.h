@@ -66,6 +66,12 @@ class Parser {
   void after_join(int n_blocks);
 
   [[nodiscard]] State state() const { return state_; }
+  // A plan is open, and nothing of it is written but its opening.
+  [[nodiscard]] bool plan_is_empty() const;
+  // CONTROL markers: between the opening and the closing marker of a title.
+  [[nodiscard]] bool in_item() const { return in_item_; }
+  // Text markers: the first title begins on a new line, which is still to come.
+  [[nodiscard]] bool needs_newline() const { return protocol_->text_markers && plan_text_.empty(); }
   // Tokens at the end of the lane that may be markup, and are not text yet.
   [[nodiscard]] std::size_t n_held() const { return state_ == State::kPlan ? plan_.size() : held_.size(); }
 
