@@ -5,6 +5,10 @@ thing. All read about as many tokens. Measured on held-out answers with a block,
 (titles count, markers do not), in the layout that the engine decodes: branches trained `visible` are
 measured isolated too. A run that was stopped goes on; runs that are in FOLDER/results.jsonl are not repeated.
 
+Prints a line for each variant; the gap to `serial` after so many tokens of training; and the gap in thirds of
+the held-out answers, by how much siblings tell the untrained scorer of each other (`mean_gain` of the
+pipeline: what isolation must cost at least, if nothing is learnt in its place).
+
     python bench/ablation.py SET.jsonl --into FOLDER [--unfiltered SET.jsonl] [--seeds 1,2,3]
         [--variants base,longest] [--epochs 0.5] [--n 60]
 
@@ -24,6 +28,7 @@ from typing import Any
 
 import held_out
 import numpy as np
+from numpy.typing import NDArray
 
 from aspd_local.data.record import Record
 from aspd_local.sources import DEFAULT_BASE, resolve
@@ -82,6 +87,8 @@ def measure(name: str, seed: int, args: argparse.Namespace, records: list[Record
         epochs=args.epochs / variant.part,
         seed=seed,
         patience=0,
+        eval_every=args.every,
+        eval_examples=args.looked_at,
     )
     config = replace(config, **variant.changes)
     data = part_of(args.unfiltered if variant.unfiltered else args.data, variant.part, args.into)
@@ -97,7 +104,64 @@ def measure(name: str, seed: int, args: argparse.Namespace, records: list[Record
         "seconds": max(entry.get("seconds", 0) for entry in history),
         "examples": [loss.examples[0] for loss in losses],
         "apart": held_out.apart(losses),
+        "curve": curve(history),
     }
+
+
+def curve(history: list[dict[str, Any]]) -> list[tuple[int, float]]:
+    """After so many tokens of training: nats a token of the plain text of the validation split."""
+    found, tokens = [], 0
+    for entry in history:
+        tokens += entry.get("tokens", 0)
+        if "per_token" in entry:
+            found.append((tokens, round(entry["per_token"], 4)))
+    return found
+
+
+def dependence(record: Record) -> float:
+    """How much siblings tell of each other in the blocks that were kept, nats a token, the most told one."""
+    kept = {decision.begin for decision in record.decisions if decision.outcome == "kept"}
+    return max((score["mean_gain"] for score in record.scores if score["begin"] in kept), default=0.0)
+
+
+def gap_by_dependence(rows: list[dict[str, Any]], records: list[Record]) -> list[dict[str, Any]]:
+    """`base` against `serial`, all seeds that both have, in thirds of the held-out answers."""
+    sides = _sides(rows)
+    if sides is None:
+        return []
+    order = np.argsort([dependence(record) for record in records], kind="stable")
+    return [
+        {
+            "mean_gain": round(statistics.fmean(dependence(records[i]) for i in third), 4),
+            "n": len(third),
+            **held_out.ratio(sides[:, third]),
+        }
+        for third in np.array_split(order, 3)
+    ]
+
+
+def gap_by_tokens(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Nats a token of the validation split, `base` over `serial`, at each look: means over seeds."""
+    found = []
+    curves = {name: [row["curve"] for row in rows if row["variant"] == name] for name in ("base", "serial")}
+    if not all(curves.values()):
+        return []
+    for looks in zip(*curves["base"], *curves["serial"], strict=False):
+        own, other = looks[: len(curves["base"])], looks[len(curves["base"]) :]
+        base, serial = (statistics.fmean(nats for _, nats in side) for side in (own, other))
+        tokens = round(statistics.fmean(tokens for tokens, _ in own))
+        found.append({"tokens": tokens, "base": round(base, 4), "serial": round(serial, 4)})
+        found[-1]["ratio"] = round(base / serial, 4)
+    return found
+
+
+def _sides(rows: list[dict[str, Any]]) -> NDArray[np.float64] | None:
+    """(nats, tokens) of each held-out answer, means over the seeds that `base` and `serial` have, [2, n, 2]."""
+    of = {(row["variant"], row["seed"]): row["examples"] for row in rows}
+    seeds = [seed for name, seed in of if name == "base" and ("serial", seed) in of]
+    if not seeds:
+        return None
+    return np.array([np.array([of[name, seed] for seed in seeds]).mean(0) for name in ("base", "serial")])
 
 
 def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -143,6 +207,8 @@ def main() -> None:
     parser.add_argument("--variants", default=",".join(VARIANTS))
     parser.add_argument("--epochs", type=float, default=0.5)
     parser.add_argument("--n", type=int, default=60)
+    parser.add_argument("--every", type=int, default=14, help="steps between two points of the curve")
+    parser.add_argument("--looked-at", type=int, default=40, help="examples of the validation split")
     args = parser.parse_args()
     names = args.variants.split(",")
     if unknown := [name for name in names if name not in VARIANTS]:
@@ -161,7 +227,7 @@ def main() -> None:
             with kept.open("a") as file:
                 file.write(json.dumps(rows[-1]) + "\n")
             print(f"{name}, seed {seed}: {rows[-1]['seconds']:.0f} s", file=sys.stderr, flush=True)
-    for line in table(rows):
+    for line in [*table(rows), *gap_by_tokens(rows), *gap_by_dependence(rows, records)]:
         print(json.dumps(line))
 
 

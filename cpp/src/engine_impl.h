@@ -65,9 +65,10 @@ class Engine::Impl {
     Live* live;
     Lane* lane;
     std::size_t n_tokens;
-    std::int32_t row;       // of the last token, if it has logits; else -1
-    Token sampled = -1;     // from that row
-    Likelihood likelihood;  // of it, where asked for
+    std::int32_t row;                // of the last token, if it has logits; else -1
+    Token sampled = -1;              // from that row
+    Likelihood likelihood;           // of it, where asked for
+    std::vector<Token> drafts = {};  // decoded behind the last token, in case that they follow
   };
 
   // engine.cpp
@@ -77,6 +78,7 @@ class Engine::Impl {
   void requeue();
   void settle_cancelled();
   void settle_cancelled_branches();
+  [[nodiscard]] bool is_long_to_read(const Live& live) const;
   void admit();
   // What other answers under way have of a prompt.
   struct Shared {
@@ -94,6 +96,7 @@ class Engine::Impl {
   };
   [[nodiscard]] StepPlan plan_step();
   void fit_width(StepPlan& plan) const;
+  void draft(StepPlan& plan) const;
   void take_results(StepPlan& plan, double seconds);
   void drop_all(const std::vector<Share>& shares);
   void finish(Live& live, FinishReason reason);
@@ -104,7 +107,9 @@ class Engine::Impl {
   void advance_prompt(Live& live);
   void drained(Live& live, Lane& lane);
   void sample(std::vector<Share>& shares);
+  void choose(Share& share);
   void take_sampled(Share& share);
+  void take_drafted(Share& share);
   void take_token(Live& live, Lane& lane, Token token, Likelihood likelihood);
   void act(Live& live, Lane& lane, const Outcome& outcome, std::size_t undecoded);
   void rewind(Live& live, Lane& lane, const Outcome& outcome, std::size_t undecoded);

@@ -14,8 +14,6 @@ namespace {
 constexpr std::size_t kLeastBody = 16;
 // Steps back at one position before the lane is ended: the model insists on a marker.
 constexpr std::size_t kMostBans = 64;
-// Tokens of a question that is read a second time, without instructions.
-constexpr std::size_t kMostReadAnew = 512;
 
 bool keeps_cells(JoinRule rule) { return rule == JoinRule::kSum || rule == JoinRule::kLongest; }
 
@@ -103,16 +101,20 @@ bool Engine::Impl::plan_as_asked(Live& live) {
     plan.push_back(marker(protocol.item_close));
   }
   plan.push_back(marker(protocol.plan_close));
+  if (protocol.text_markers) plan.push_back({SeedPart::Kind::kText, "\n", {}});
   std::vector<Token> ids = seed_ids(protocol, plan, "", 0);
   if (trunk.parser->needs_newline()) {
     const std::vector<Token> newline = model_->tokenize("\n", false);
     ids.insert(ids.begin(), newline.begin(), newline.end());
   }
   Parser trial = *trunk.parser;
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    const Action action = trial.accept(ids[i], model_->piece(ids[i])).action;
-    if (action != (i + 1 < ids.size() ? Action::kNone : Action::kFork)) return false;
+  Outcome last;
+  for (std::size_t i = 0; i < ids.size() && last.action == Action::kNone; ++i) {
+    last = trial.accept(ids[i], model_->piece(ids[i]));
+    if (last.action == Action::kFork)
+      ids.resize(i + 1);  // the newline is a token of its own: the seed has it
   }
+  if (last.action != Action::kFork || last.titles.size() != asked.size()) return false;
   const Outcome outcome = feed(live, ids);
   live.asked = std::move(asked);
   act(live, trunk, outcome, trunk.pending.size());
@@ -124,30 +126,59 @@ bool Engine::Impl::plan_as_asked(Live& live) {
 
 // Chooses a token for each lane that has logits, on all threads: a lane's sampler and parser are its own.
 void Engine::Impl::sample(std::vector<Share>& shares) {
-  std::vector<std::pair<Share*, float*>> rows;
+  std::vector<Share*> rows;
   for (Share& share : shares) {
-    if (share.row >= 0) rows.emplace_back(&share, decoder_.logits(share.row));
+    if (share.row >= 0) rows.push_back(&share);
   }
-  const auto choose = [&](std::int32_t i) {
-    auto [share, logits] = rows[static_cast<std::size_t>(i)];
-    const Lane& lane = *share->lane;
-    std::vector<Token> banned = lane.parser->banned();
-    if (lane.ban_position == lane.next) banned.insert(banned.end(), lane.bans.begin(), lane.bans.end());
-    Allowed allowed;
-    if (lane.parser->restricts()) {
-      allowed = [&](Token token) {
-        return !model_->is_eog(token) && lane.parser->allows(token, model_->piece(token));
-      };
-    }
-    const std::int32_t n_vocab = model_->n_vocab();
-    const std::int32_t n_logprobs = share->live->request.n_logprobs;
-    std::vector<float> before;  // the sampler changes the row
-    if (n_logprobs >= 0) before.assign(logits, logits + n_vocab);
-    share->sampled = lane.sampler->sample(logits, n_vocab, banned, allowed);
-    if (n_logprobs >= 0 && share->sampled >= 0)
-      share->likelihood = likelihood_of(share->sampled, before.data(), n_vocab, n_logprobs);
-  };
-  decoder_.share_out(static_cast<std::int32_t>(rows.size()), choose);
+  decoder_.share_out(static_cast<std::int32_t>(rows.size()),
+                     [&](std::int32_t i) { choose(*rows[static_cast<std::size_t>(i)]); });
+}
+
+void Engine::Impl::choose(Share& share) {
+  float* logits = decoder_.logits(share.row);
+  const Lane& lane = *share.lane;
+  std::vector<Token> banned = lane.parser->banned();
+  if (lane.ban_position == lane.next) banned.insert(banned.end(), lane.bans.begin(), lane.bans.end());
+  Allowed allowed;
+  if (lane.parser->restricts()) {
+    allowed = [&](Token token) {
+      return !model_->is_eog(token) && lane.parser->allows(token, model_->piece(token));
+    };
+  }
+  const std::int32_t n_vocab = model_->n_vocab();
+  const std::int32_t n_logprobs = share.live->request.n_logprobs;
+  std::vector<float> before;  // the sampler changes the row
+  if (n_logprobs >= 0) before.assign(logits, logits + n_vocab);
+  share.sampled = lane.sampler->sample(logits, n_vocab, banned, allowed);
+  if (n_logprobs >= 0 && share.sampled >= 0)
+    share.likelihood = likelihood_of(share.sampled, before.data(), n_vocab, n_logprobs);
+}
+
+// Takes tokens as long as the model chooses what was drafted. The sequence holds the drafts' cells already;
+// where it is handed on, those that are left are freed.
+void Engine::Impl::take_drafted(Share& share) {
+  Live& live = *share.live;
+  Lane& lane = *share.lane;
+  const bool branch = lane.block > 0;
+  for (const Token draft : share.drafts) {
+    if (share.sampled != draft) break;
+    take_sampled(share);
+    if (live.id == 0 || (branch && live.branches.empty())) return;  // the answer, the block is over
+    if (lane.pending.empty() || lane.sequence.pos_max() < lane.next)
+      return;  // the lane is over, or steps back
+    if (lane.pending.size() > 1) break;
+    lane.took_place(1);
+    if (!lane.wants_token) break;
+    ++share.row;
+    choose(share);
+  }
+  (void)lane.sequence.truncate(lane.next);
+  if (!lane.pending.empty()) return;
+  if (lane.wants_token) {
+    take_sampled(share);
+  } else {
+    drained(live, lane);
+  }
 }
 
 void Engine::Impl::take_sampled(Share& share) {
@@ -166,15 +197,9 @@ void Engine::Impl::take_sampled(Share& share) {
 }
 
 // The answer does not begin with a plan that can be used: the question is asked anew, without instructions.
-// Not where reading it would take long.
 bool Engine::Impl::answer_serial_prompt(Live& live, const Lane& lane) {
   if (!live.request.serial_prompt || lane.block > 0 || !live.blocks.empty()) return false;
-  const Layout& prompt = *live.request.serial_prompt;
-  const std::size_t n_new = prompt.size() - retained_.n_shared(prompt, prompt.size() - 1);
-  if (n_new > kMostReadAnew) {
-    live.request.serial_prompt.reset();
-    return false;
-  }
+  (void)live.trunk.sequence.truncate(live.trunk.next);  // drafts
   live.timings.rewound_tokens += static_cast<std::int64_t>(live.n_sampled);
   live.timings.first_token_s = 0;
   live.n_sampled = 0;
@@ -371,6 +396,9 @@ void Engine::Impl::begin_block(Live& live) {
   const std::vector<std::int32_t>& prompt_blocks = live.request.prompt.block_ids;
   const std::int32_t n_before = *std::max_element(prompt_blocks.begin(), prompt_blocks.end());
   const std::string before = live.segments.empty() ? "" : live.segments.back().text;
+  std::vector<SeedPart> seed = protocol.branch_seed;
+  if (live.trunk.parser->plan_ends_line() && seed.front().text.substr(0, 1) == "\n")
+    seed.front().text.erase(0, 1);  // the plan's closing marker brought it
   live.branches.clear();
   for (std::size_t i = 0; i < live.titles.size(); ++i) {
     const int number = static_cast<int>(i) + 1;
@@ -381,7 +409,7 @@ void Engine::Impl::begin_block(Live& live) {
     lane.layout_block = n_before + block;
     lane.stage = Lane::Stage::kWaiting;
     lane.next = live.trunk.next;
-    lane.pending = seed_ids(protocol, protocol.branch_seed, live.titles[i], number);
+    lane.pending = seed_ids(protocol, seed, live.titles[i], number);
     live.timings.seed_tokens += static_cast<std::int64_t>(lane.pending.size());
     lane.wants_token = true;
     const auto stream = (static_cast<std::uint64_t>(block) << 32U) | static_cast<std::uint64_t>(number);
@@ -483,6 +511,7 @@ void Engine::Impl::stop_branch(Live& live, Lane& lane) {
 // The branch's last token is in its place. Joins it at once: other branches fork below its cells.
 void Engine::Impl::close_branch(Live& live, Lane& lane) {
   const Pos fork_position = live.trunk.next;
+  (void)lane.sequence.truncate(lane.next);  // drafts
   lane.stage = Lane::Stage::kDone;
   lane.tail = std::move(lane.pending);
   lane.pending.clear();

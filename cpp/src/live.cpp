@@ -8,6 +8,10 @@ namespace aspd {
 
 void Lane::decoded(std::size_t n) {
   sequence.record(next, n);
+  took_place(n);
+}
+
+void Lane::took_place(std::size_t n) {
   for (std::size_t i = 0; i < n; ++i)
     record.push(pending[i], next + static_cast<Pos>(i), layout_block, branch);
   next += static_cast<Pos>(n);

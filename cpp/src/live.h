@@ -53,6 +53,8 @@ struct Lane {
 
   // Books that the first n pending tokens are in the cells now.
   void decoded(std::size_t n);
+  // The same, of cells that the sequence has booked before.
+  void took_place(std::size_t n);
   // Takes back the last n tokens of the answer, of which `undecoded` are not in the cells; the token before
   // them will be decoded again for its logits. False where the memory cannot.
   [[nodiscard]] bool rewind(std::size_t n, std::size_t undecoded, Token ban);

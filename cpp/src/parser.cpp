@@ -246,6 +246,30 @@ Outcome Parser::check_plan_text() {
   return close_plan();
 }
 
+std::string Parser::likely_next() const {
+  if (protocol_ == nullptr || !protocol_->text_markers) return "";
+  const auto rest_of = [](const Marker& marker, std::string_view begun) {
+    const bool begins = !begun.empty() && begun.size() < marker.text.size() &&
+                        marker.text.compare(0, begun.size(), begun) == 0;
+    return begins ? marker.text.substr(begun.size()) : "";
+  };
+  std::string rest;
+  switch (state_) {
+    case State::kTrunk:
+      if (plans_allowed_ && shown_tail_.empty()) rest = rest_of(protocol_->plan_open, held_text_);
+      break;
+    case State::kPlan:
+      rest = rest_of(protocol_->plan_close,
+                     std::string_view(plan_text_).substr(plan_text_.find_last_of('\n') + 1));
+      break;
+    case State::kBranch: {  // the marker's end needs no cell of its own
+      rest = rest_of(protocol_->branch_close, held_text_);
+      return rest.empty() ? "" : rest.substr(0, rest.size() - 1);
+    }
+  }
+  return rest.empty() ? "" : rest + "\n";
+}
+
 bool Parser::plan_is_empty() const {
   return restricts() && items_.empty() && item_.empty() && (plan_text_.empty() || plan_text_ == "\n");
 }

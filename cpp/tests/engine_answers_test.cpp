@@ -156,6 +156,30 @@ TEST(answers_without_a_plan_are_asked_anew_without_instructions) {
   CHECK_EMPTY(engine);
 }
 
+TEST(parts_that_the_question_lists_are_planned_without_being_written) {
+  const auto model = tiny_model("storyteller");
+  Engine engine(model, exact());
+  for (const JoinRule rule : kJoinRules) {
+    Request wanted = story(*model, rule);
+    wanted.asked_parts = {{"c", "1. "}, {"a", "2. "}};
+    const std::vector<Event> events = tell(engine, std::move(wanted));
+    const Result& result = *events.back().result;
+    CHECK_EQ(result.text, std::string("Hm1. \xC3\xA9"
+                                      "2. oneSo."));
+    CHECK_EQ(fold(events), result.text);
+    CHECK_EQ(result.timings.plan_tokens, std::int64_t{3});  // the plan's opening, two closing markers
+    CHECK_EQ(result.blocks[0].branches[0].title, std::string("c"));
+    CHECK_EMPTY(engine);
+  }
+  Request unsound = story(*model, JoinRule::kSum);
+  unsound.asked_parts = {{"a", "1. "}, {"a", "2. "}};
+  CHECK_EQ(answer(engine, std::move(unsound))->text, std::string(kStory));
+  Request scripted = story(*model, JoinRule::kSum);
+  scripted.asked_parts = {{"a", "1. "}, {"b", "2. "}};
+  scripted.script = {{1}};
+  CHECK_THROWS(engine.submit(std::move(scripted)), std::invalid_argument);
+}
+
 TEST(forced_plan_that_breaks_the_rules_is_taken_back_and_decoded_serially) {
   const std::pair<const char*, const char*> plans[] = {
       {"one_title", "<|title|>a<|/title|><|para|>"},

@@ -288,6 +288,55 @@ TEST(banned_text_steps_back_to_the_token_in_which_it_began) {
   CHECK_EQ(shown, std::string("ok "));
 }
 
+TEST(rest_of_a_marker_is_likely_where_one_has_begun) {
+  const Protocol protocol = text();
+  const auto after = [&](Parser::State state, const std::vector<std::string>& pieces) {
+    Parser parser(&protocol, state, 16);
+    std::string shown;
+    feed(parser, pieces, shown);
+    return parser.likely_next();
+  };
+  const auto trunk = Parser::State::kTrunk;
+  CHECK_EQ(after(trunk, {}), std::string());
+  CHECK_EQ(after(trunk, {"<"}), std::string("plan>\n"));
+  CHECK_EQ(after(trunk, {"<pl"}), std::string("an>\n"));
+  CHECK_EQ(after(trunk, {"x", "<"}), std::string());  // the answer has begun without a plan
+  CHECK_EQ(after(trunk, {"<plan>"}), std::string());
+  CHECK_EQ(after(trunk, {"<plan>\n", "a\n", "b\n", "</"}), std::string("plan>\n"));
+  CHECK_EQ(after(trunk, {"<plan>\n", "a\n", "b\n", "c"}), std::string());
+  CHECK_EQ(after(trunk, {"<plan>\n", "a\n", "b\n", "</plan>"}), std::string());
+  const auto branch = Parser::State::kBranch;
+  CHECK_EQ(after(branch, {"x"}), std::string());
+  CHECK_EQ(after(branch, {"x", "</"}), std::string("part"));
+  CHECK_EQ(after(branch, {"x", "</part"}), std::string());  // its end takes no cell
+  Parser serial(nullptr, trunk, 16);
+  CHECK_EQ(serial.likely_next(), std::string());
+  const Protocol markers = control();
+  Parser control_lane(&markers, trunk, 16);
+  control_lane.accept(kTitle, "");
+  CHECK_EQ(control_lane.likely_next(), std::string());
+}
+
+TEST(plan_may_bring_the_newline_that_follows_it) {
+  const Protocol protocol = text();
+  for (const bool newline : {false, true}) {
+    Parser parser(&protocol, Parser::State::kTrunk, 16);
+    std::string shown;
+    CHECK(!parser.plan_is_empty());
+    feed(parser, {"<plan>"}, shown);
+    CHECK(parser.plan_is_empty());
+    CHECK(parser.needs_newline());
+    feed(parser, {"\n"}, shown);
+    CHECK(parser.plan_is_empty());
+    CHECK(!parser.needs_newline());
+    feed(parser, {"a"}, shown);
+    CHECK(!parser.plan_is_empty());
+    const Outcome outcome = feed(parser, {"\nb\n</plan", newline ? ">\n" : ">"}, shown);
+    CHECK(outcome.action == Action::kFork);
+    CHECK_EQ(parser.plan_ends_line(), newline);
+  }
+}
+
 TEST(text_plan_allows_only_what_follows_the_rules) {
   const Protocol protocol = text();
   Parser parser(&protocol, Parser::State::kTrunk, 16);

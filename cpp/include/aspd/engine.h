@@ -47,7 +47,8 @@ struct Request {
   Layout prompt;                     // ends with a token of the trunk
   std::optional<Protocol> protocol;  // none: serial
   // The question without the protocol's instructions. Where the answer does not begin with a plan, or its
-  // plan cannot be used, this is answered serially instead: with the text of a request without a protocol.
+  // plan cannot be used, this is answered serially instead: with the text of a request without a protocol. So
+  // is at once a question of more than a thousand new tokens that lists no parts.
   std::optional<Layout> serial_prompt;
   // The parts that the question lists. Where the model opens a plan, these are its titles: it does not write
   // them, they are fed. Not used where they make no sound plan.

@@ -66,8 +66,13 @@ class Parser {
   void after_join(int n_blocks);
 
   [[nodiscard]] State state() const { return state_; }
+  // Text that most likely comes next, where that can be told: the rest of a marker that has begun, of a plan
+  // with which an answer begins, of a plan's end or a branch's. Empty elsewhere, and for CONTROL markers.
+  [[nodiscard]] std::string likely_next() const;
   // A plan is open, and nothing of it is written but its opening.
   [[nodiscard]] bool plan_is_empty() const;
+  // Text markers: the plan that was closed last ends with a newline, written with its closing marker.
+  [[nodiscard]] bool plan_ends_line() const { return !plan_text_.empty() && plan_text_.back() == '\n'; }
   // CONTROL markers: between the opening and the closing marker of a title.
   [[nodiscard]] bool in_item() const { return in_item_; }
   // Text markers: the first title begins on a new line, which is still to come.
