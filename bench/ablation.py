@@ -156,7 +156,7 @@ def gap_by_tokens(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _sides(rows: list[dict[str, Any]]) -> NDArray[np.float64] | None:
-    """(nats, tokens) of each held-out answer, means over the seeds that `base` and `serial` have, [2, n, 2]."""
+    """(nats, tokens) of each held-out answer, means over common seeds, [2, n, 2]: base, then serial."""
     of = {(row["variant"], row["seed"]): row["examples"] for row in rows}
     seeds = [seed for name, seed in of if name == "base" and ("serial", seed) in of]
     if not seeds:

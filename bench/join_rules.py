@@ -86,12 +86,13 @@ def main() -> None:
 
     threads = args.threads
     model = Model(args.model, n_ctx=4096, n_threads=threads, n_threads_batch=threads, n_outputs_max=512)
-    file = protocol.load("prompted")
+    told = protocol.load("prompted").prompt
+    assert told is not None, "it has to be told"
     template = chat.compile_template(model.core)
-    examples = [(example.user, example.assistant) for example in file.examples]
+    examples = [(example.user, example.assistant) for example in told.examples]
     rows = []
     for question in questions.read(args.questions)[: args.limit]:
-        turns = chat.with_protocol(chat.normalise(question.text), file.system, examples, template)
+        turns = chat.with_protocol(chat.normalise(question.text), told.system, examples, template)
         prompt = chat.tokenize_parts(model.core, chat.render_prompt(template, turns))
         pieces = split(serial_answer(model, prompt, args.max_tokens))
         if pieces is None:

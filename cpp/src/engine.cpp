@@ -597,8 +597,9 @@ void Engine::Impl::finish(Live& live, FinishReason reason) {
 std::size_t Engine::Impl::n_retained(const Layout& layout) const { return retained_.longest_prefix(layout); }
 
 std::vector<std::uint8_t> Engine::Impl::save_state(const Layout& layout) {
-  const Sequence* sequence = retained_.find(layout);
-  return sequence == nullptr ? std::vector<std::uint8_t>() : cache_.save(*sequence);
+  if (const Sequence* whole = retained_.find(layout)) return cache_.save(*whole);
+  const Sequence part = cache_.sequences_free() > 0 ? retained_.fork(layout) : Sequence();
+  return part ? cache_.save(part) : std::vector<std::uint8_t>();
 }
 
 void Engine::Impl::load_state(const Layout& layout, const std::vector<std::uint8_t>& state) {

@@ -425,7 +425,7 @@ void Engine::Impl::begin_block(Live& live) {
     const bool asked = !live.asked.empty();
     std::string heading = asked ? live.asked[i].heading : fill(protocol.text_before, live.titles[i], number);
     if (protocol.strip_body) {
-      heading = (i == 0 ? paragraph_break(before) : asked ? "\n" : "\n\n") + heading;
+      heading = (i == 0 ? paragraph_break(before) : asked ? "" : "\n\n") + heading;
       lane.text->begin_paragraph("", true);
     }
     live.segments.back().n_heading = heading.size();

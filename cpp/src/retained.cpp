@@ -76,4 +76,14 @@ const Sequence* Retained::find(const Layout& layout) const {
   return nullptr;
 }
 
+Sequence Retained::fork(const Layout& layout) const {
+  const std::size_t n = layout.size();
+  if (!can_truncate_ || n == 0) return {};
+  for (const Entry& entry : entries_) {
+    if (entry.layout.size() > n && common_prefix(entry.layout, layout) == n)
+      return entry.sequence.fork(entry.layout.positions[n]);
+  }
+  return {};
+}
+
 }  // namespace aspd

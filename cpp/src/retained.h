@@ -26,6 +26,8 @@ class Retained {
   void clear() { entries_.clear(); }
   // The sequence that holds exactly this layout; null if there is none.
   [[nodiscard]] const Sequence* find(const Layout& layout) const;
+  // A fork of one that begins with this layout and goes on; empty if there is none.
+  [[nodiscard]] Sequence fork(const Layout& layout) const;
   // Length of the longest sequence that is a prefix of the layout as a whole; 0 if none is.
   [[nodiscard]] std::size_t longest_prefix(const Layout& layout) const;
   [[nodiscard]] bool empty() const { return entries_.empty(); }

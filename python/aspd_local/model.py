@@ -32,6 +32,9 @@ from aspd_local.typing import AnswerOptions, EngineSettings
 if TYPE_CHECKING:
     import asyncio
 
+    from aspd_local import tuning
+    from aspd_local.instructions import Instructions
+
 _log = logging.getLogger("aspd_local")
 
 SERIAL = "serial"
@@ -48,11 +51,13 @@ class Prepared:
     Attributes:
         request: the core's request. protocol: the protocol's name, or "serial".
         fallback: why parallel decoding is not possible; None if it is, or was not wanted.
+        instructions: the protocol's, with which the prompt begins, where their cells may be kept.
     """
 
     request: _core.Request
     protocol: str
     fallback: str | None
+    instructions: _core.Layout | None = None
 
 
 class Model:
@@ -99,6 +104,7 @@ class Model:
         self.path = resolve(os.fspath(source), offline=offline, progress=progress)
         measured = _one_of("profile", settings.pop("profile", "auto"), ("auto", "off")) == "auto"
         repack = _one_of("repack", settings.pop("repack", "auto"), ("auto", "on", "off"))
+        keep = _one_of("instructions", settings.pop("instructions", "kept"), ("kept", "read")) == "kept"
         options = _core.ModelOptions()
         options.use_mmap = use_mmap
         options.n_gpu_layers = n_gpu_layers
@@ -120,6 +126,8 @@ class Model:
         self._profile = opened.profile
         self._file = protocol.choose(self._model)
         self._template = chat.compile_template(self._model) if self._model.chat_template else None
+        self._instructions = self._kept_instructions(how, opened.repacked) if keep else None
+        self._prefixes: dict[protocol.Prompt, Layout] = {}  # of all prompts under a protocol
         self._history = History()
         self._queues: dict[int, deque[_core.Event]] = {}  # of the answers that are under way, by request id
         self._loose: dict[int, Prepared] = {}  # answers under way of submit(), by request id
@@ -254,7 +262,7 @@ class Model:
             ProtocolError: the protocol's markers are absent or not CONTROL.
             EngineBusyError: another thread is inside the engine.
         """
-        request_id = self._open_engine().submit(prepared.request)
+        request_id = self._submit(prepared)
         self._loose[request_id] = prepared
         return request_id
 
@@ -338,6 +346,8 @@ class Model:
     def reset(self) -> None:
         """Forgets all finished answers and frees their cells."""
         self._open_engine().clear_retained()
+        if self._instructions is not None:
+            self._instructions.forget()
         self._history.clear()
         self._last = None
 
@@ -427,11 +437,11 @@ class Model:
             return None
         if options.parallel == "auto":
             file = self._file
-            if file is None or (file.system and not for_chat):
+            if file is None or (file.prompt and not for_chat):
                 return None
             return None if options.plan == "auto" and self._never_pays else file
         file = protocol.load(options.parallel)
-        if file.system and not for_chat:
+        if file.prompt and not for_chat:
             raise ValueError(
                 f"the protocol {file.name!r} needs a chat; a plain prompt has no place for its instructions"
             )
@@ -463,15 +473,25 @@ class Model:
         if file is None:
             return self._request(segments_of(turns, SERIAL), options, None, None)
         bound = protocol.bind(file, self._model, join_rule=options.join_rule)
-        if not file.system:
+        if file.prompt is None:
             return self._request(segments_of(turns, file.name), options, file, bound)
-        examples = [(example.user, example.assistant) for example in file.examples]
-        instructed = chat.with_protocol(turns, file.system, examples, template)
-        prepared = self._request(segments_of(instructed, file.name), options, file, bound)
-        if turns[-1]["role"] == "user":
-            prepared.request.asked_parts = [
-                _core.AskedPart(part.title, part.heading) for part in asked_parts(turns[-1]["content"])
-            ]
+        asked = asked_parts(turns[-1]["content"]) if turns[-1]["role"] == "user" else []
+        told = file.listing if asked and file.listing is not None else file.prompt
+        examples = [(example.user, example.assistant) for example in told.examples]
+
+        def instructed(turns: Sequence[chat.Message]) -> Sequence[Segment]:
+            return segments_of(chat.with_protocol(turns, told.system, examples, template), file.name)
+
+        prepared = self._request(instructed(turns), options, file, bound)
+        prepared.request.asked_parts = [_core.AskedPart(part.title, part.heading) for part in asked]
+        if self._instructions is not None:
+            if told not in self._prefixes:
+                self._prefixes[told] = _common_prefix(
+                    *(lay_out(instructed(chat.normalise(question)), "linear") for question in "ab")
+                )
+            prefix = to_core(self._prefixes[told])
+            if prepared.request.prompt.token_ids[: len(prefix)] == prefix.token_ids:
+                prepared = replace(prepared, instructions=prefix)
         if options.plan == "auto":
             plain = lay_out(segments_of(turns, SERIAL), "linear")
             prepared.request.serial_prompt = to_core(plain)
@@ -525,8 +545,21 @@ class Model:
 
     # --- the loop --------------------------------------------------------------------------------------
 
+    def _kept_instructions(self, how: tuning.Tuning, repacked: bool) -> Instructions | None:
+        from aspd_local.instructions import LEAST_PARAMETERS, Instructions
+
+        if self._model.n_params < LEAST_PARAMETERS or not self._open_engine().can_join:
+            return None
+        return Instructions(self._open_engine(), self.path, f"{how.settings}, repacked {repacked}")
+
+    def _submit(self, prepared: Prepared) -> int:
+        engine = self._open_engine()
+        if self._instructions is not None and prepared.instructions is not None:
+            self._instructions.before(prepared.instructions)
+        return engine.submit(prepared.request)
+
     def _queue(self, prepared: Prepared) -> int:
-        request_id = self._open_engine().submit(prepared.request)
+        request_id = self._submit(prepared)
         self._queues[request_id] = deque()
         return request_id
 
@@ -617,6 +650,8 @@ class Model:
             name, asked = SERIAL, prepared.request.serial_prompt
         if len(said):
             self._history.remember(name, result.text, structure(said))
+        if self._instructions is not None and prepared.instructions is not None:
+            self._instructions.after(prepared.instructions)
         prompt = _from_core(asked)
         self._last = (name, _concatenate(prompt, said), len(prompt))
         return _answer(result, prepared.protocol, prepared.fallback)
@@ -697,6 +732,13 @@ def _concatenate(prompt: Layout, said: Layout) -> Layout:
         branch_ids=prompt.branch_ids + said.branch_ids,
         next_position=said.next_position if said else prompt.next_position,
     )
+
+
+def _common_prefix(one: Layout, other: Layout) -> Layout:
+    """The leading tokens that two prompts without branches have in common."""
+    pairs = zip(one.token_ids, other.token_ids, strict=False)
+    n_same = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
+    return _prefix(one, n_same)
 
 
 def _prefix(layout: Layout, n_tokens: int) -> Layout:

@@ -37,9 +37,22 @@ class Example:
     assistant: str
 
 
+@dataclass(frozen=True)
+class Prompt:
+    """What a model is told of a protocol: a system text, and turns that show it."""
+
+    system: str
+    examples: tuple[Example, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProtocolFile:
-    """A protocol as its file states it. Strings that begin with "@" name a marker of `vocabulary`."""
+    """A protocol as its file states it. Strings that begin with "@" name a marker of `vocabulary`.
+
+    Attributes:
+        prompt: what a model is told; None: it needs no telling.
+        listing: the same for questions that list their parts (aspd_local.asked).
+    """
 
     name: str
     markers: MarkerKind
@@ -55,8 +68,8 @@ class ProtocolFile:
     max_blocks: int = 16
     text_before: str = ""
     strip_body: bool = False
-    system: str = ""
-    examples: tuple[Example, ...] = ()
+    prompt: Prompt | None = None
+    listing: Prompt | None = None
 
 
 def names() -> tuple[str, ...]:
@@ -100,10 +113,10 @@ def parse(text: str, name: str) -> ProtocolFile:
             "max_blocks",
             "text",
             "prompt",
+            "listing",
         }
         if unknown := sorted(set(raw) - known):
             raise ValueError(f"unknown fields {unknown}")
-        prompt = raw.get("prompt", {})
         return ProtocolFile(
             name=raw["name"],
             markers=raw["markers"],
@@ -119,11 +132,17 @@ def parse(text: str, name: str) -> ProtocolFile:
             max_blocks=raw.get("max_blocks", 16),
             text_before=raw.get("text", {}).get("before", ""),
             strip_body=raw.get("text", {}).get("strip_body", False),
-            system=prompt.get("system", ""),
-            examples=tuple(Example(**turn) for turn in prompt.get("examples", [])),
+            prompt=_prompt(raw, "prompt"),
+            listing=_prompt(raw, "listing"),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ProtocolError(name, f"protocol {name!r}: malformed file: {error}") from error
+
+
+def _prompt(raw: Mapping[str, Any], name: str) -> Prompt | None:
+    if name not in raw:
+        return None
+    return Prompt(raw[name]["system"], tuple(Example(**turn) for turn in raw[name].get("examples", [])))
 
 
 def marker_ids(file: ProtocolFile, model: _core.Model) -> dict[str, int]:

@@ -118,6 +118,11 @@ class Tuning:
         del opened  # one at a time in memory
         return self._better(found, extent, progress)
 
+    @property
+    def settings(self) -> str:
+        """What cells of the cache depend on besides the file and the build."""
+        return self._key.settings
+
     def _has_other_way(self) -> bool:
         return self.repack == "auto" and may_repack(self.path)
 

@@ -52,6 +52,9 @@ class EngineSettings(TypedDict, total=False):
     profile: "auto": steps and forks are scheduled by what steps were measured to cost on this machine
         (aspd_local.profile), which takes some seconds when a model is loaded for the first time; "off": all
         lanes run in every step, every sound plan is forked.
+    instructions: "kept": the cells of a protocol's instructions, with which every question under it begins,
+        are kept in the user's cache (some ten to a hundred MB a file, eight files at most), so that the next
+        process need not read them; "read": they are read by every process.
     """
 
     n_ctx: int
@@ -67,6 +70,7 @@ class EngineSettings(TypedDict, total=False):
     self_test: bool
     repack: Literal["auto", "on", "off"]
     profile: Literal["auto", "off"]
+    instructions: Literal["kept", "read"]
 
 
 class EmbedderSettings(TypedDict, total=False):

@@ -51,7 +51,9 @@ def test_a_model_whose_markers_are_no_text_gets_no_examples(runner: CliRunner, u
 
 
 def test_examples_are_written_as_the_protocols_own() -> None:
-    own = load("prompted").examples[0].assistant
+    told = load("prompted").prompt
+    assert told is not None
+    own = told.examples[0].assistant
     form = r'<plan>\n([^<\n]+\n)+</plan>(\n<part title="[^"]+">\n[^<]+\n</part>)+\n\n[^<]+'
     assert re.fullmatch(form, own)
     assert [bool(re.fullmatch(form, turn["content"])) for turn in example_turns("prompted")] == [

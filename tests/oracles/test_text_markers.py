@@ -172,7 +172,7 @@ def test_a_question_that_is_long_to_read_is_answered_serially_at_once(tiny: Tiny
 
 
 # Parts that the question lists, the other way round than the model would plan them.
-LISTED = [_core.AskedPart("blue", "1. "), _core.AskedPart("red", "2. red: ")]
+LISTED = [_core.AskedPart("blue", "1. "), _core.AskedPart("red", "\n2. red: ")]
 LISTED_TEXT = "1. As cold as 1 < 2.\n2. red: It is wárm.\n\nSo."
 
 

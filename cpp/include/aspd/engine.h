@@ -40,7 +40,7 @@ struct EngineOptions {
 // A part of the answer that the question itself names.
 struct AskedPart {
   std::string title;    // of its branch
-  std::string heading;  // before its body in the answer's text
+  std::string heading;  // before its body in the answer's text, what parts it from the one before included
 };
 
 struct Request {
@@ -185,7 +185,7 @@ class Engine {
 
   // How many leading tokens of a layout are the whole of a retained sequence, the longest; 0 if none is.
   std::size_t n_retained(const Layout& layout);
-  // A retained sequence as bytes, if the cache holds exactly this layout; else empty.
+  // The cells of a layout as bytes, if a retained sequence is that layout or begins with it; else empty.
   std::vector<std::uint8_t> save_state(const Layout& layout);
   // Puts bytes of save_state() back as a retained sequence.
   void load_state(const Layout& layout, const std::vector<std::uint8_t>& state);

@@ -99,7 +99,8 @@ class EngineContestant:
         self.model.reset()
         options = self._options(0)
         options["max_tokens"] = 1
-        self.model.chat("Hello.", **options)
+        for question in ("Hello.", "Hello.\n1. a\n2. b"):  # a protocol may tell more of lists
+            self.model.chat(question, **options)
 
     def answer(self, messages: Sequence[Message], seed: int) -> Attempt:
         watch = _Watch()
