@@ -134,6 +134,25 @@ TEST(saved_state_of_a_joined_answer_goes_on_in_another_engine) {
   }
 }
 
+TEST(beginning_of_a_retained_sequence_is_saved_too) {
+  const auto model = tiny_model("storyteller");
+  Engine engine(model, exact());
+  const Request first = retained_story(*model, JoinRule::kSum);
+  const Layout whole = held(first, *answer(engine, first));
+  Layout part = first.prompt;
+  part.truncate(part.size() - 2);
+  const std::size_t used = engine.cells_in_use();
+  const std::vector<std::uint8_t> state = engine.save_state(part);
+  REQUIRE(!state.empty());
+  CHECK_EQ(engine.cells_in_use(), used);
+  Engine other(model, exact());
+  other.load_state(part, state);
+  CHECK_EQ(other.cells_in_use(), part.size());
+  const auto again = answer(other, first);
+  CHECK_EQ(again->timings.cached_tokens, static_cast<std::int64_t>(part.size()));
+  CHECK_EQ(again->text, std::string(kStory));
+}
+
 TEST(state_that_does_not_fit_is_refused_and_leaves_nothing_behind) {
   const auto model = tiny_model("storyteller");
   Engine engine(model, exact());

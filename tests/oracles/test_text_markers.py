@@ -146,6 +146,12 @@ def test_an_answer_without_a_plan_is_the_serial_one_to_the_prompt_without_instru
         assert engine.sequences_free == engine.n_sequences
 
 
+def test_phases_of_an_answer_that_was_asked_anew_count_no_second_twice(tiny: TinyModel) -> None:
+    timings = answer(open_engine(tiny), _asked(tiny, PLANLESS, "So " * 100 + PLANLESS)).timings
+    phases = ("queue_s", "prompt_s", "trunk_s", "plan_s", "branch_s", "join_s")
+    assert 0 < sum(getattr(timings, phase) for phase in phases) <= timings.total_s
+
+
 def test_both_prompts_stay_in_the_cache_for_the_next_turn(tiny: TinyModel) -> None:
     engine = open_engine(tiny)
     wanted = _asked(tiny, "1\n\n", PLANLESS, retain=True)
