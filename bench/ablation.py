@@ -126,7 +126,7 @@ def dependence(record: Record) -> float:
 
 def gap_by_dependence(rows: list[dict[str, Any]], records: list[Record]) -> list[dict[str, Any]]:
     """`base` against `serial`, all seeds that both have, in thirds of the held-out answers."""
-    sides = _sides(rows)
+    sides = _sides(rows, "base", "serial")
     if sides is None:
         return []
     order = np.argsort([dependence(record) for record in records], kind="stable")
@@ -155,13 +155,13 @@ def gap_by_tokens(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def _sides(rows: list[dict[str, Any]]) -> NDArray[np.float64] | None:
-    """(nats, tokens) of each held-out answer, means over common seeds, [2, n, 2]: base, then serial."""
+def _sides(rows: list[dict[str, Any]], one: str, other: str) -> NDArray[np.float64] | None:
+    """(nats, tokens) of each held-out answer, means over the seeds that both variants have, [2, n, 2]."""
     of = {(row["variant"], row["seed"]): row["examples"] for row in rows}
-    seeds = [seed for name, seed in of if name == "base" and ("serial", seed) in of]
+    seeds = [seed for name, seed in of if name == one and (other, seed) in of]
     if not seeds:
         return None
-    return np.array([np.array([of[name, seed] for seed in seeds]).mean(0) for name in ("base", "serial")])
+    return np.array([np.array([of[name, seed] for seed in seeds]).mean(0) for name in (one, other)])
 
 
 def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -171,9 +171,6 @@ def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for name in [name for name in VARIANTS if any(row["variant"] == name for row in rows)]:
         own = [row for row in rows if row["variant"] == name]
-        # against the same seeds of base
-        seeds = {row["seed"] for row in own}
-        base = [row for row in rows if row["variant"] == "base" and row["seed"] in seeds]
         each = [sum(nats for nats, _ in row["examples"]) / sum(n for _, n in row["examples"]) for row in own]
         line: dict[str, Any] = {
             "variant": name,
@@ -186,10 +183,8 @@ def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for kind in ("title", "body", "tail"):
             values = [row["apart"][kind]["nats_a_token"] for row in own if kind in row["apart"]]
             line[kind] = round(statistics.fmean(values), 4) if values else None
-        if base and name != "base":
-            # of each example the mean over the seeds
-            sides = [np.array([row["examples"] for row in side]).mean(0) for side in (own, base)]
-            line |= held_out.ratio(np.array(sides))
+        if name != "base" and (sides := _sides(rows, name, "base")) is not None:
+            line |= held_out.ratio(sides)
         found.append(line)
     return found
 

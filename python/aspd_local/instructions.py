@@ -16,7 +16,7 @@ from pathlib import Path
 
 from aspd_local import _core
 from aspd_local.errors import AspdError, EngineBusyError
-from aspd_local.sources.store import Store
+from aspd_local.sources.store import Store, write_whole
 
 _log = logging.getLogger("aspd_local")
 
@@ -47,13 +47,7 @@ class CellFile:
 
     def save(self, cells: bytes) -> None:
         """Keeps cells; beyond MOST_FILES, files go that were not used for longest. Raises OSError."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        incomplete = self.path.with_suffix(f".{os.getpid()}.incomplete")
-        try:
-            incomplete.write_bytes(hashlib.sha256(cells).digest() + cells)
-            incomplete.replace(self.path)
-        finally:
-            incomplete.unlink(missing_ok=True)
+        write_whole(self.path, hashlib.sha256(cells).digest() + cells)
         files = sorted(self.path.parent.glob("*.cells"), key=lambda path: path.stat().st_mtime)
         for path in files[:-MOST_FILES]:
             path.unlink(missing_ok=True)
@@ -79,8 +73,9 @@ class Instructions:
         self, engine: _core.Engine, model_path: Path, settings: str, store: Store | None = None
     ) -> None:
         self._engine = engine
-        self._model_path = model_path
-        self._settings = settings
+        found = model_path.stat()
+        file = (str(model_path.resolve()), found.st_size, found.st_mtime_ns)
+        self._facts = (*file, _core.build_info(), settings)
         self._folder = (store or Store()).root / "instructions"
         self._loaded: set[Path] = set()  # looked for
 
@@ -120,13 +115,5 @@ class Instructions:
         self._loaded.clear()
 
     def _path(self, layout: _core.Layout) -> Path:
-        found = self._model_path.stat()
-        facts = [
-            str(self._model_path.resolve()),
-            found.st_size,
-            found.st_mtime_ns,
-            _core.build_info(),
-            self._settings,
-            list(layout.token_ids),
-        ]
-        return self._folder / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]}.cells"
+        facts = json.dumps([*self._facts, layout.token_ids])
+        return self._folder / f"{hashlib.sha256(facts.encode()).hexdigest()[:32]}.cells"

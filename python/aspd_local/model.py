@@ -127,7 +127,7 @@ class Model:
         self._file = protocol.choose(self._model)
         self._template = chat.compile_template(self._model) if self._model.chat_template else None
         self._instructions = self._kept_instructions(how, opened.repacked) if keep else None
-        self._prefixes: dict[protocol.Prompt, Layout] = {}  # of all prompts under a protocol
+        self._prefixes: dict[protocol.Prompt, _core.Layout] = {}  # of all prompts under a protocol
         self._history = History()
         self._queues: dict[int, deque[_core.Event]] = {}  # of the answers that are under way, by request id
         self._loose: dict[int, Prepared] = {}  # answers under way of submit(), by request id
@@ -486,11 +486,11 @@ class Model:
         prepared.request.asked_parts = [_core.AskedPart(part.title, part.heading) for part in asked]
         if self._instructions is not None:
             if told not in self._prefixes:
-                self._prefixes[told] = _common_prefix(
-                    *(lay_out(instructed(chat.normalise(question)), "linear") for question in "ab")
-                )
-            prefix = to_core(self._prefixes[told])
-            if prepared.request.prompt.token_ids[: len(prefix)] == prefix.token_ids:
+                one, other = (lay_out(instructed(chat.normalise(text)), "linear") for text in "ab")
+                n_same = _core.common_prefix(to_core(one), to_core(other))
+                self._prefixes[told] = to_core(_prefix(one, n_same))
+            prefix = self._prefixes[told]
+            if _core.common_prefix(prepared.request.prompt, prefix) == len(prefix):
                 prepared = replace(prepared, instructions=prefix)
         if options.plan == "auto":
             plain = lay_out(segments_of(turns, SERIAL), "linear")
@@ -732,13 +732,6 @@ def _concatenate(prompt: Layout, said: Layout) -> Layout:
         branch_ids=prompt.branch_ids + said.branch_ids,
         next_position=said.next_position if said else prompt.next_position,
     )
-
-
-def _common_prefix(one: Layout, other: Layout) -> Layout:
-    """The leading tokens that two prompts without branches have in common."""
-    pairs = zip(one.token_ids, other.token_ids, strict=False)
-    n_same = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))
-    return _prefix(one, n_same)
 
 
 def _prefix(layout: Layout, n_tokens: int) -> Layout:

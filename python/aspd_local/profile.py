@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import platform
 import statistics
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from aspd_local import _core
-from aspd_local.sources.store import Store
+from aspd_local.sources.store import Store, write_whole
 
 _log = logging.getLogger(__name__)
 
@@ -235,13 +234,7 @@ def load(key: Key, store: Store | None = None) -> Profile | None:
 def save(profile: Profile, store: Store | None = None) -> Path:
     """Keeps a profile, in the place of an older one of the same key. Raises OSError."""
     path = _path(profile.key, store)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    incomplete = path.with_suffix(f".{os.getpid()}.incomplete")
-    try:
-        incomplete.write_text(json.dumps(profile.to_dict(), indent=1) + "\n", encoding="utf-8")
-        incomplete.replace(path)
-    finally:
-        incomplete.unlink(missing_ok=True)
+    write_whole(path, (json.dumps(profile.to_dict(), indent=1) + "\n").encode())
     return path
 
 

@@ -104,3 +104,14 @@ def publish(incomplete: Path, path: Path) -> None:
     with incomplete.open("r+b") as file:
         os.fsync(file.fileno())
     incomplete.replace(path)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Writes a file that has its name only when it is whole; makes its folder. Raises OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    incomplete = path.with_suffix(f".{os.getpid()}.incomplete")
+    try:
+        incomplete.write_bytes(data)
+        publish(incomplete, path)
+    finally:
+        incomplete.unlink(missing_ok=True)
