@@ -98,6 +98,7 @@ void bind_options(py::module_& m) {
       .def_readwrite("plan_always", &Request::plan_always)
       .def_readwrite("max_branches", &Request::max_branches)
       .def_readwrite("serial_prompt", &Request::serial_prompt)
+      .def_readwrite("plan_threshold", &Request::plan_threshold)
       .def_readwrite("asked_parts", &Request::asked_parts)
       .def_readwrite("n_logprobs", &Request::n_logprobs)
       .def_readwrite("retain", &Request::retain)

@@ -99,6 +99,9 @@ void Engine::Impl::check(const Request& request) const {
   if (request.serial_prompt) check_prompt(*request.serial_prompt);
   require(!request.serial_prompt || request.script.empty(),
           "a script and a serial prompt exclude each other");
+  require(request.plan_threshold >= 0 && request.plan_threshold <= 1,
+          "plan_threshold must be between 0 and 1");
+  require(request.plan_threshold == 0 || request.serial_prompt, "plan_threshold needs a serial prompt");
   require(request.asked_parts.empty() || request.script.empty(),
           "a script and asked parts exclude each other");
   require(request.max_tokens == -1 || request.max_tokens >= 1, "max_tokens must be at least 1, or -1");

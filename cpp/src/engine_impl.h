@@ -115,7 +115,9 @@ class Engine::Impl {
   void rewind(Live& live, Lane& lane, const Outcome& outcome, std::size_t undecoded);
   void no_token(Live& live, Lane& lane);
   [[nodiscard]] bool answer_serial_prompt(Live& live, const Lane& lane);
+  [[nodiscard]] std::vector<Token> plan_opening(const Protocol& protocol) const;
   void open_plan(Live& live);
+  [[nodiscard]] Token decide_on_plan(const Live& live, const float* logits) const;
   [[nodiscard]] Outcome feed(Live& live, const std::vector<Token>& ids);
   [[nodiscard]] bool plan_as_asked(Live& live);
   void begin_block(Live& live);

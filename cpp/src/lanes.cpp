@@ -1,5 +1,6 @@
 // What a token leads to: text, a fork, the end of a branch, a step back, a join.
 #include <algorithm>
+#include <cmath>
 #include <stdexcept>
 
 #include "aspd/width_policy.h"
@@ -58,18 +59,27 @@ void Engine::Impl::advance_prompt(Live& live) {
   }
 }
 
+// The tokens of the marker with which a plan begins.
+std::vector<Token> Engine::Impl::plan_opening(const Protocol& protocol) const {
+  const Marker& marker = protocol.plan_open.text.empty() ? protocol.item_open : protocol.plan_open;
+  if (marker.id >= 0) return {marker.id};
+  return model_->tokenize(marker.text, false);
+}
+
 // The engine writes the plan's opening marker itself.
 void Engine::Impl::open_plan(Live& live) {
-  const Protocol& protocol = *live.protocol();
-  const Marker& marker = protocol.plan_open.text.empty() ? protocol.item_open : protocol.plan_open;
-  std::vector<Token> ids;
-  if (marker.id >= 0) {
-    ids = {marker.id};
-  } else {
-    ids = model_->tokenize(marker.text, false);
-  }
   live.trunk.parser->ask_for_plan();
-  (void)feed(live, ids);
+  (void)feed(live, plan_opening(*live.protocol()));
+}
+
+// The first token of the plan that the model would begin here; none (-1) where it is too unlikely to.
+Token Engine::Impl::decide_on_plan(const Live& live, const float* logits) const {
+  const Token opening = plan_opening(*live.protocol()).front();
+  for (const auto& [token, bias] : live.request.sampling.logit_bias) {
+    if (token == opening && std::isinf(bias)) return -1;
+  }
+  const double logprob = likelihood_of(opening, logits, model_->n_vocab(), 0).logprob;
+  return std::exp(logprob) >= live.request.plan_threshold ? opening : -1;
 }
 
 // Tokens of the trunk that the engine writes instead of the model. What the last one leads to.
@@ -149,7 +159,11 @@ void Engine::Impl::choose(Share& share) {
   const std::int32_t n_logprobs = share.live->request.n_logprobs;
   std::vector<float> before;  // the sampler changes the row
   if (n_logprobs >= 0) before.assign(logits, logits + n_vocab);
-  share.sampled = lane.sampler->sample(logits, n_vocab, banned, allowed);
+  if (share.live->decides_on_plan(lane)) {
+    share.sampled = decide_on_plan(*share.live, logits);
+  } else {
+    share.sampled = lane.sampler->sample(logits, n_vocab, banned, allowed);
+  }
   if (n_logprobs >= 0 && share.sampled >= 0)
     share.likelihood = likelihood_of(share.sampled, before.data(), n_vocab, n_logprobs);
 }

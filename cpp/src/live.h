@@ -95,6 +95,11 @@ struct Live {
 
   [[nodiscard]] const Protocol* protocol() const { return request.protocol ? &*request.protocol : nullptr; }
   [[nodiscard]] bool in_block() const { return phase == Phase::kPromptBlock || phase == Phase::kBlock; }
+  // Whether the lane's next token says if there is a plan, by Request::plan_threshold.
+  [[nodiscard]] bool decides_on_plan(const Lane& lane) const {
+    const bool open = request.plan_threshold > 0 && !request.plan_always && protocol() != nullptr;
+    return open && lane.block == 0 && n_sampled == 0;
+  }
   // Adds the seconds of a step to the phase that it belonged to.
   void book(double seconds);
   // The result as of now; the lanes' held text must be out.

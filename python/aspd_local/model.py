@@ -19,6 +19,7 @@ from typing_extensions import Unpack
 
 from aspd_local import _core, chat, protocol
 from aspd_local.asked import asked_parts
+from aspd_local.direct import is_direct
 from aspd_local.errors import ContextFullError
 from aspd_local.events import Done, End, Event, Fork, Join, ReadingOrder, Text, branch_name
 from aspd_local.history import History
@@ -475,7 +476,10 @@ class Model:
         bound = protocol.bind(file, self._model, join_rule=options.join_rule)
         if file.prompt is None:
             return self._request(segments_of(turns, file.name), options, file, bound)
-        asked = asked_parts(turns[-1]["content"]) if turns[-1]["role"] == "user" else []
+        question = turns[-1]["content"] if turns[-1]["role"] == "user" else ""
+        asked = asked_parts(question)
+        if options.plan == "auto" and not asked and is_direct(question):
+            return self._request(segments_of(turns, SERIAL), options, None, None)
         told = file.listing if asked and file.listing is not None else file.prompt
         examples = [(example.user, example.assistant) for example in told.examples]
 
@@ -495,6 +499,7 @@ class Model:
         if options.plan == "auto":
             plain = lay_out(segments_of(turns, SERIAL), "linear")
             prepared.request.serial_prompt = to_core(plain)
+            prepared.request.plan_threshold = told.plan_threshold
         return prepared
 
     def _plain_request(self, prompt: str, options: Options) -> Prepared:

@@ -39,10 +39,15 @@ class Example:
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a model is told of a protocol: a system text, and turns that show it."""
+    """What a model is told of a protocol: a system text, and turns that show it.
+
+    plan_threshold: where the answer would begin with a plan at least as likely as this, it does. 0: the
+    model's first token is sampled, and so the decision.
+    """
 
     system: str
     examples: tuple[Example, ...]
+    plan_threshold: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +147,11 @@ def parse(text: str, name: str) -> ProtocolFile:
 def _prompt(raw: Mapping[str, Any], name: str) -> Prompt | None:
     if name not in raw:
         return None
-    return Prompt(raw[name]["system"], tuple(Example(**turn) for turn in raw[name].get("examples", [])))
+    told = raw[name]
+    threshold = float(told.get("plan_threshold", 0))
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"{name}.plan_threshold must be between 0 and 1")
+    return Prompt(told["system"], tuple(Example(**turn) for turn in told.get("examples", [])), threshold)
 
 
 def marker_ids(file: ProtocolFile, model: _core.Model) -> dict[str, int]:

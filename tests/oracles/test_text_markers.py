@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,47 @@ def test_an_answer_without_a_plan_is_the_serial_one_to_the_prompt_without_instru
     if not limits.get("retain"):
         assert engine.cells_in_use == 0
         assert engine.sequences_free == engine.n_sequences
+
+
+@pytest.mark.parametrize("options", [{}, {"temperature": 5.0, "seed": 3}], ids=["greedy", "hot"])
+@pytest.mark.parametrize("prompt", ["1", "1 1"], ids=["not the likeliest", "the likeliest"])
+def test_a_threshold_decides_on_the_plan_by_its_probability(
+    engine: _core.Engine, tiny: TinyModel, prompt: str, options: dict[str, Any]
+) -> None:
+    asked = request(tiny.vocabulary.encode(prompt), max_tokens=1)
+    asked.n_logprobs = 20
+    opening = tiny.vocabulary.encode("<plan>")[0]
+    likelihoods = [likelihood for event in tell(engine, asked) for likelihood in event.likelihoods]
+    likeliest = dict(likelihoods[0].top)
+    probability = math.exp(likeliest[opening])
+    assert 0.1 < probability < 0.9
+    assert (likelihoods[0].token == opening) == (prompt == "1 1")
+    for threshold, forks in ((0.99 * probability, True), (1.01 * probability, False)):
+        wanted = _asked(tiny, prompt, PLANLESS, max_tokens=40, **options)
+        wanted.plan_threshold = threshold
+        result = answer(engine, wanted)
+        if forks:
+            assert result.timings.rewound_tokens + result.timings.plan_tokens > 0
+        else:
+            assert result.from_serial_prompt
+            assert result.timings.rewound_tokens + result.timings.plan_tokens == 0
+
+
+def test_a_banned_marker_opens_no_plan(engine: _core.Engine, tiny: TinyModel) -> None:
+    wanted = _asked(tiny, "Hm 1", PLANLESS)
+    wanted.plan_threshold = 1e-6
+    sampling = wanted.sampling
+    sampling.logit_bias = [(tiny.vocabulary.encode("<plan>")[0], -math.inf)]
+    wanted.sampling = sampling
+    assert answer(engine, wanted).from_serial_prompt
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, math.nan])
+def test_a_threshold_is_a_probability(engine: _core.Engine, tiny: TinyModel, threshold: float) -> None:
+    wanted = _asked(tiny, "Hm 1", PLANLESS)
+    wanted.plan_threshold = threshold
+    with pytest.raises(ValueError, match="plan_threshold"):
+        engine.submit(wanted)
 
 
 def test_phases_of_an_answer_that_was_asked_anew_count_no_second_twice(tiny: TinyModel) -> None:

@@ -50,6 +50,9 @@ struct Request {
   // plan cannot be used, this is answered serially instead: with the text of a request without a protocol. So
   // is at once a question of more than a thousand new tokens that lists no parts.
   std::optional<Layout> serial_prompt;
+  // With a serial prompt: the answer begins with a plan where the model gives a plan's first token at least
+  // this probability, whatever the sampling options are. 0: that token is sampled as any other.
+  float plan_threshold = 0;
   // The parts that the question lists. Where the model opens a plan, these are its titles: it does not write
   // them, they are fed. Not used where they make no sound plan.
   std::vector<AskedPart> asked_parts;
