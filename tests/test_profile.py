@@ -82,6 +82,22 @@ def test_file_of_another_build_under_this_name_is_ignored(tmp_path: Path) -> Non
     assert profile.load(KEY, store) is None
 
 
+def test_a_forgotten_profile_is_gone_and_another_one_stays(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    old, new = _profile([0.1, 0.2]), _profile([0.01, 0.02])
+    profile.forget(old, store)  # there is none
+    profile.save(old, store)
+    profile.forget(new, store)
+    assert profile.load(KEY, store) == old
+    profile.forget(old, store)
+    assert profile.load(KEY, store) is None
+
+
+@pytest.mark.parametrize(("one_lane_s", "refuted"), [(0.0, False), (0.06, True), (0.07, False), (0.5, False)])
+def test_steps_that_are_far_faster_refute_a_profile(one_lane_s: float, refuted: bool) -> None:
+    assert _profile([0.1, 0.11]).is_refuted_by(one_lane_s) == refuted
+
+
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", '{"key": {}}', '{"key": 3, "points": [], "prompt_token_s": 0}']
 )

@@ -179,6 +179,35 @@ def test_model_measures_on_first_use_and_says_so(tiny_llama: TinyModel, measured
     assert told == [(7, 7, "measuring")]
 
 
+def write_serially(path: Path, n_tokens: int) -> None:
+    """Opens a model and asks it twice for so many tokens."""
+    with Model(path, n_threads=1, n_threads_batch=1) as model:
+        no_end = {model._model.eos: float("-inf")}
+        for _ in range(2):
+            answer = model.generate(
+                "Q2", parallel="off", max_tokens=n_tokens, temperature=0, logit_bias=no_end
+            )
+            assert answer.usage.completion_tokens == n_tokens
+
+
+def test_a_curve_that_was_measured_on_a_busy_machine_is_given_up(
+    tiny_llama: TinyModel, measured: Install, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="aspd_local")
+    made = measured(REPACKED_PAYS)  # a second a step
+    for n_tokens, n_measured in ((4, 2), (40, 2), (4, 4)):
+        write_serially(tiny_llama.path, n_tokens)
+        assert len(made.made) == n_measured
+    assert sum("measured anew next time" in record.message for record in caplog.records) == 1
+
+
+def test_a_curve_that_steps_bear_out_is_kept(tiny_llama: TinyModel, measured: Install) -> None:
+    made = measured({True: lambda _: 1e-9, False: linear})
+    for _ in range(2):
+        write_serially(tiny_llama.path, 40)
+    assert len(made.made) == 2
+
+
 def test_where_no_plan_can_pay_none_is_asked_for(tiny_llama: TinyModel, measured: Install) -> None:
     measured({True: linear, False: linear})
     with Model(tiny_llama.path, n_threads=1) as model:

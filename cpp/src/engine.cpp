@@ -17,6 +17,7 @@ constexpr std::int32_t kLeastCells = 256;     // llama.cpp rounds up to it, but 
 constexpr std::size_t kReserve = 64;          // cells an admitted request should at least find for its answer
 constexpr std::size_t kOneLaneTimes = 64;
 constexpr std::size_t kMostReadTwice = 1024;  // tokens of a question that is read again if it does not fork
+constexpr std::int32_t kUsualBranches = 4;    // of a block, before there is a plan
 constexpr std::size_t kMostDrafts = 7;        // tokens decoded on the chance that they follow
 constexpr std::size_t kWorthWaiting = 16;     // tokens of a prompt that another request is about to have read
 
@@ -280,13 +281,29 @@ Engine::Impl::Shared Engine::Impl::find_shared(const Layout& prompt, std::size_t
   return found;
 }
 
+// Tokens that are read in the time that a usual block saves; kMostReadTwice at most.
+std::size_t Engine::Impl::most_read_twice(const Protocol& protocol) const {
+  if (curve_.empty() || curve_.prompt_token_s() <= 0) return kMostReadTwice;
+  BlockForecast block;
+  block.n_branches = kUsualBranches;
+  block.body_tokens = protocol.branch_tokens;
+  block.decoded_again = protocol.decodes_again();
+  block.most = options_.n_lanes;
+  block.depth = cache_.cells_in_use();
+  const double serial_s = block.n_branches * block.body_tokens * curve_.seconds(1, block.depth);
+  const double saved_s = serial_s * (1 - 1 / predicted_gain(curve_, block));
+  const double n = std::clamp(saved_s / curve_.prompt_token_s(), 0.0, static_cast<double>(kMostReadTwice));
+  return static_cast<std::size_t>(n);
+}
+
 // Whether reading a question twice, should it not fork, costs more than forking it may gain. One that lists
 // its parts mostly forks.
 bool Engine::Impl::is_long_to_read(const Live& live) const {
   const Request& request = live.request;
   if (!request.protocol || !request.serial_prompt || !request.asked_parts.empty()) return false;
   const Layout& prompt = *request.serial_prompt;
-  return prompt.size() - retained_.n_shared(prompt, prompt.size() - 1) > kMostReadTwice;
+  const std::size_t n_new = prompt.size() - retained_.n_shared(prompt, prompt.size() - 1);
+  return n_new > most_read_twice(*request.protocol);
 }
 
 void Engine::Impl::admit() {

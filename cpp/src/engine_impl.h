@@ -78,6 +78,7 @@ class Engine::Impl {
   void requeue();
   void settle_cancelled();
   void settle_cancelled_branches();
+  [[nodiscard]] std::size_t most_read_twice(const Protocol& protocol) const;
   [[nodiscard]] bool is_long_to_read(const Live& live) const;
   void admit();
   // What other answers under way have of a prompt.

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("aspd_local")
 
 SERIAL = "serial"
+_STEPS_TO_TELL = 16  # of one lane, before their median says how fast they are
 _NEVER_PAYS = "on this machine no number of branches is predicted to pay (aspd profile)"
 Messages = str | Sequence[chat.Message]
 _Word = TypeVar("_Word", bound=str)
@@ -125,6 +126,7 @@ class Model:
         self._model: _core.Model = opened.model
         self._engine: _core.Engine | None = opened.engine
         self._profile = opened.profile
+        self._doubts = False  # whether the profile was found to be wrong
         self._file = protocol.choose(self._model)
         self._template = chat.compile_template(self._model) if self._model.chat_template else None
         self._instructions = self._kept_instructions(how, opened.repacked) if keep else None
@@ -657,9 +659,26 @@ class Model:
             self._history.remember(name, result.text, structure(said))
         if self._instructions is not None and prepared.instructions is not None:
             self._instructions.after(prepared.instructions)
+        self._doubt_profile(result.timings)
         prompt = _from_core(asked)
         self._last = (name, _concatenate(prompt, said), len(prompt))
         return _answer(result, prepared.protocol, prepared.fallback)
+
+    def _doubt_profile(self, timings: _core.Timings) -> None:
+        """Gives up a width curve that was measured while something else kept the machine busy."""
+        from aspd_local import profile
+
+        measured = self._profile
+        if measured is None or self._doubts or timings.trunk_tokens < _STEPS_TO_TELL:
+            return
+        self._doubts = measured.is_refuted_by(timings.one_lane_s)
+        if not self._doubts:
+            return
+        _log.info("steps are far faster than when they were measured; they are measured anew next time")
+        try:
+            profile.forget(measured)
+        except OSError as error:
+            _log.warning("the profile cannot be removed: %s", error)
 
 
 def _engine_options(settings: EngineSettings) -> _core.EngineOptions:

@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 _PROMPT_TOKENS = 64
 _SEED_TOKENS = 8.0  # of a branch, where the title is not known yet
 _ENDS = 1 << 20  # bytes at both ends of a file that tell models apart
+_FAR_FASTER = 1.5  # times: steps that are so are no chance
 
 Progress = Callable[[int, int], None]
 
@@ -141,6 +142,13 @@ class Profile:
             gains.append(_core.predicted_gain(curve, block))
         return max(gains)
 
+    def is_refuted_by(self, one_lane_s: float) -> bool:
+        """Whether one-lane steps are far faster than was measured: the machine was busy then.
+
+        one_lane_s: median seconds of such steps. Their depth does not matter: none is shallower.
+        """
+        return 0 < one_lane_s * _FAR_FASTER < self.curve().seconds(1, self.depths()[0])
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON values."""
         return asdict(self)
@@ -236,6 +244,12 @@ def save(profile: Profile, store: Store | None = None) -> Path:
     path = _path(profile.key, store)
     write_whole(path, (json.dumps(profile.to_dict(), indent=1) + "\n").encode())
     return path
+
+
+def forget(profile: Profile, store: Store | None = None) -> None:
+    """Keeps a profile no longer; one that has taken its place stays. Raises OSError."""
+    if load(profile.key, store) == profile:
+        _path(profile.key, store).unlink(missing_ok=True)
 
 
 def _path(key: Key, store: Store | None) -> Path:

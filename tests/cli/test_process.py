@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
-import resource
 import struct
 import subprocess
 import sys
@@ -21,27 +20,24 @@ from terminal import Terminal
 PROGRAM = Path(__file__).parent / "aspd_with_fake_model.py"
 
 
-def test_help_takes_less_than_half_a_second() -> None:
-    assert cpu_seconds("from aspd_local.cli.app import app; app(['--help'])") < 0.5
+HELP = """
+import sys
+from aspd_local.cli.app import app
+try:
+    app(["--help"])
+finally:
+    print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
 
 
-def test_importing_the_package_takes_less_than_a_third_of_a_second() -> None:
-    assert cpu_seconds("import aspd_local") < 0.3
-
-
-def cpu_seconds(code: str) -> float:
-    """Seconds of this machine's work, whatever else it does: the least of three runs."""
-
-    def spent() -> float:
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return used.ru_utime + used.ru_stime
-
-    seconds = []
-    for _ in range(3):
-        before = spent()
-        subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
-        seconds.append(spent() - before)
-    return min(seconds)
+def test_help_loads_nothing_heavy() -> None:
+    """How long it takes: bench/startup.py."""
+    shown = subprocess.run([sys.executable, "-c", HELP], check=True, capture_output=True, text=True)
+    assert "Usage" in shown.stdout
+    modules = set(shown.stderr.split())
+    heavy = {"numpy", "torch", "transformers", "matplotlib", "gguf", "huggingface_hub", "httpx2", "fastapi"}
+    assert modules & heavy == set()
+    assert {"aspd_local", "typer"} <= modules
 
 
 def test_the_version_is_the_packages() -> None:

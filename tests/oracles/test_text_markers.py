@@ -204,6 +204,18 @@ def test_both_prompts_stay_in_the_cache_for_the_next_turn(tiny: TinyModel) -> No
     assert again.timings.cached_tokens == len(tiny.vocabulary.encode(PLANLESS)) - 1
 
 
+@pytest.mark.parametrize(("prompt_token_s", "is_asked"), [(0.001, True), (0.5, False)])
+def test_what_is_long_to_read_depends_on_the_machine(
+    tiny: TinyModel, prompt_token_s: float, is_asked: bool
+) -> None:
+    engine = open_engine(tiny)
+    points = [_core.WidthPoint(width, 10, 0.01) for width in (1, 2, 4, 8)]
+    engine.set_width_curve(_core.WidthCurve(points, prompt_token_s))  # four branches of 40 save 1.2 s
+    result = answer(engine, _asked(tiny, "Hm 1", "So " * 5 + PLANLESS))
+    assert result.from_serial_prompt == (not is_asked)
+    assert ("too long" in result.fallback) == (not is_asked)
+
+
 def test_a_question_that_is_long_to_read_is_answered_serially_at_once(tiny: TinyModel) -> None:
     engine = open_engine(tiny, n_ctx=2048)
     wanted = _asked(tiny, "Hm 1", "So " * 500 + PLANLESS)

@@ -48,7 +48,8 @@ struct Request {
   std::optional<Protocol> protocol;  // none: serial
   // The question without the protocol's instructions. Where the answer does not begin with a plan, or its
   // plan cannot be used, this is answered serially instead: with the text of a request without a protocol. So
-  // is at once a question of more than a thousand new tokens that lists no parts.
+  // is at once a question that lists no parts and takes longer to read twice than a block would save, and one
+  // of more than a thousand new tokens.
   std::optional<Layout> serial_prompt;
   // With a serial prompt: the answer begins with a plan where the model gives a plan's first token at least
   // this probability, whatever the sampling options are. 0: that token is sampled as any other.
