@@ -145,7 +145,7 @@ class Profile:
     def is_refuted_by(self, one_lane_s: float) -> bool:
         """Whether one-lane steps are far faster than was measured: the machine was busy then.
 
-        one_lane_s: median seconds of such steps. Their depth does not matter: none is shallower.
+        one_lane_s: median seconds of such steps; what their depth changes is less than that.
         """
         return 0 < one_lane_s * _FAR_FASTER < self.curve().seconds(1, self.depths()[0])
 
