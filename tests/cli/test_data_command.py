@@ -118,7 +118,9 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, out: Path) -> None:
     many = tmp_path / "many.jsonl"
     row = json.dumps({"prompt": "Q?", "answer": ANSWER}) + "\n"
     many.write_text(row * 40_000)
-    program = "from aspd_local.cli.app import main; main()"
+    # A shell without job control starts what runs in the background deaf to Ctrl-C.
+    listen = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{listen}; from aspd_local.cli.app import main; main()"
     command = [sys.executable, "-c", program, "data", "build", str(many), "-o", str(out), "--no-score"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         part = tmp_path / "out.jsonl.part"
