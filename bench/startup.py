@@ -9,11 +9,12 @@ the median seconds of processor time.
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import statistics
 import subprocess
 import sys
+
+import comparison
 
 WAYS = {
     "nothing": "pass",
@@ -37,11 +38,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=comparison.count, default=9)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    if args.rounds < 1:
-        parser.error("--rounds must be at least 1")
     seconds: dict[str, list[float]] = {way: [] for way in WAYS}
     for _ in range(args.rounds):
         for way, code in WAYS.items():
@@ -50,11 +49,11 @@ def main() -> None:
         way: {"least": round(min(each), 3), "median": round(statistics.median(each), 3)}
         for way, each in seconds.items()
     }
-    if args.json:
-        print(json.dumps(found))
-        return
-    for way, figures in found.items():
-        print(f"{way}: least {figures['least']:.3f} s, median {figures['median']:.3f} s")
+    lines = (
+        f"{way}: least {figures['least']:.3f} s, median {figures['median']:.3f} s"
+        for way, figures in found.items()
+    )
+    comparison.emit(found, lines, as_json=args.json)
 
 
 if __name__ == "__main__":

@@ -69,16 +69,17 @@ def test_no_threshold_means_that_the_decision_is_sampled() -> None:
     assert told.plan_threshold == 0
 
 
-def told_of_prompted() -> list[tuple[Prompt, Example]]:
+def told_of_prompted() -> list[Prompt]:
     file = protocol.load("prompted")
     assert file.prompt is not None
     assert file.listing is not None
-    return [(told, example) for told in (file.prompt, file.listing) for example in told.examples]
+    return [file.prompt, file.listing]
 
 
-@pytest.mark.parametrize(
-    "example", [example for _, example in told_of_prompted()], ids=lambda it: it.user[:30]
-)
+EXAMPLES = [example for told in told_of_prompted() for example in told.examples]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda it: it.user[:30])
 def test_what_a_model_is_shown_keeps_to_the_rules(example: Example) -> None:
     plan = protocol.load("prompted").plan
     shown = re.fullmatch(r"<plan>\n(.*\n)</plan>\n(.*)", example.assistant, re.DOTALL)
@@ -97,12 +98,10 @@ def test_what_a_model_is_shown_keeps_to_the_rules(example: Example) -> None:
 
 
 def test_examples_of_both_kinds_are_shown() -> None:
-    for told in {id(told): told for told, _ in told_of_prompted()}.values():
+    for told in told_of_prompted():
         with_plan = ["<plan>" in example.assistant for example in told.examples]
         assert 0 < sum(with_plan) < len(with_plan)
 
 
 def test_no_example_with_a_plan_is_a_question_that_is_not_asked() -> None:
-    assert not any(
-        is_direct(example.user) for _, example in told_of_prompted() if "<plan>" in example.assistant
-    )
+    assert not any(is_direct(example.user) for example in EXAMPLES if "<plan>" in example.assistant)

@@ -5,7 +5,6 @@
 #include <stdexcept>
 
 #include "aspd/backend.h"
-#include "aspd/width_policy.h"
 #include "engine_impl.h"
 
 namespace aspd {
@@ -284,12 +283,7 @@ Engine::Impl::Shared Engine::Impl::find_shared(const Layout& prompt, std::size_t
 // Tokens that are read in the time that a usual block saves; kMostReadTwice at most.
 std::size_t Engine::Impl::most_read_twice(const Protocol& protocol) const {
   if (curve_.empty() || curve_.prompt_token_s() <= 0) return kMostReadTwice;
-  BlockForecast block;
-  block.n_branches = kUsualBranches;
-  block.body_tokens = protocol.branch_tokens;
-  block.decoded_again = protocol.decodes_again();
-  block.most = options_.n_lanes;
-  block.depth = cache_.cells_in_use();
+  const BlockForecast block = forecast(protocol, kUsualBranches);
   const double serial_s = block.n_branches * block.body_tokens * curve_.seconds(1, block.depth);
   const double saved_s = serial_s * (1 - 1 / predicted_gain(curve_, block));
   const double n = std::clamp(saved_s / curve_.prompt_token_s(), 0.0, static_cast<double>(kMostReadTwice));

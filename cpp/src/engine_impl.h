@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "aspd/engine.h"
+#include "aspd/width_policy.h"
 #include "decoder.h"
 #include "live.h"
 #include "retained.h"
@@ -138,6 +139,7 @@ class Engine::Impl {
   [[nodiscard]] std::vector<Token> seed_ids(const Protocol& protocol, const std::vector<SeedPart>& parts,
                                             const std::string& title, int number) const;
   [[nodiscard]] std::size_t cells_for_branches(const Live& live) const;
+  [[nodiscard]] BlockForecast forecast(const Protocol& protocol, std::int32_t n_branches) const;
   [[nodiscard]] double gain_of_plan(const Live& live) const;
 
   // score.cpp

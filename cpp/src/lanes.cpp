@@ -3,7 +3,6 @@
 #include <cmath>
 #include <stdexcept>
 
-#include "aspd/width_policy.h"
 #include "engine_impl.h"
 #include "utf8.h"
 
@@ -374,15 +373,21 @@ std::size_t Engine::Impl::cells_for_branches(const Live& live) const {
   return n;
 }
 
-// Predicted speed-up of the block that is about to be forked.
-double Engine::Impl::gain_of_plan(const Live& live) const {
-  const Protocol& protocol = *live.protocol();
+// A block that is forked now, as far as it is known without its titles: they make its seeds.
+BlockForecast Engine::Impl::forecast(const Protocol& protocol, std::int32_t n_branches) const {
   BlockForecast block;
-  block.n_branches = static_cast<std::int32_t>(live.titles.size());
+  block.n_branches = n_branches;
   block.body_tokens = protocol.branch_tokens;
   block.decoded_again = protocol.decodes_again();
   block.most = options_.n_lanes;
   block.depth = cache_.cells_in_use();
+  return block;
+}
+
+// Predicted speed-up of the block that is about to be forked.
+double Engine::Impl::gain_of_plan(const Live& live) const {
+  const Protocol& protocol = *live.protocol();
+  BlockForecast block = forecast(protocol, static_cast<std::int32_t>(live.titles.size()));
   int number = 0;
   for (const std::string& title : live.titles) {
     block.seed_tokens +=

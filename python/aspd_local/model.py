@@ -666,14 +666,14 @@ class Model:
 
     def _doubt_profile(self, timings: _core.Timings) -> None:
         """Gives up a width curve that was measured while something else kept the machine busy."""
-        from aspd_local import profile
-
         measured = self._profile
         if measured is None or self._doubts or timings.trunk_tokens < _STEPS_TO_TELL:
             return
         self._doubts = measured.is_refuted_by(timings.one_lane_s)
         if not self._doubts:
             return
+        from aspd_local import profile
+
         _log.info("steps are far faster than when they were measured; they are measured anew next time")
         try:
             profile.forget(measured)
