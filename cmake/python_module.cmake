@@ -10,7 +10,9 @@ endif()
 find_package(pybind11 3.0 CONFIG REQUIRED)
 
 file(GLOB binding_sources CONFIGURE_DEPENDS cpp/bindings/*.cpp)
-pybind11_add_module(_core MODULE ${binding_sources})
+# Translation only, so small is fast enough. pybind11's headers take longer than what the files say: four share a reading.
+pybind11_add_module(_core MODULE OPT_SIZE ${binding_sources})
+set_target_properties(_core PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 4)
 target_link_libraries(_core PRIVATE aspd aspd_own_code)
 
 # Only PyInit__core leaves the module.
