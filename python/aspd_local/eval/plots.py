@@ -38,26 +38,38 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
+def _colours(contestants: list[str]) -> dict[str, str]:
+    """One for each, the same in every picture."""
+    others = [name for name in contestants if name != SERIAL]
+    found = {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(others)}
+    return {SERIAL: "0.4", **found}
+
+
+def _legend(figure: Any, names: list[str], colours: dict[str, str]) -> None:
+    """Beside the axes, where no bar can lie below it."""
+    from matplotlib.patches import Patch
+
+    handles = [Patch(color=colours[name], label=name) for name in names]
+    figure.legend(handles=handles, loc="outside upper left", ncols=len(names), frameon=False)
+
+
 def _by_category(summary: dict[str, Any], others: list[str], folder: Path) -> Path:
     categories = list(summary["contestants"][SERIAL]["speedup_by_category"])
     figure, axes = _figure(7.5, 1.4 + 0.32 * len(categories) * max(1, len(others)))
-    height = 0.8 / len(others)
+    height, colours = 0.8 / len(others), _colours(others)
     for number, name in enumerate(others):
         by_category = summary["contestants"][name]["speedup_by_category"]
         for row, category in enumerate(categories):
             if (estimate := by_category[category]) is None:
                 continue
             at = row + (number - (len(others) - 1) / 2) * height
-            colour = _COLOURS[number % len(_COLOURS)]
-            axes.barh(
-                at, estimate["value"], height=0.9 * height, color=colour, label=name if row == 0 else None
-            )
+            axes.barh(at, estimate["value"], height=0.9 * height, color=colours[name])
             axes.plot([estimate["low"], estimate["high"]], [at, at], color="black", lw=1)
     axes.axvline(1, color="0.4", lw=0.8, ls="--")
     axes.set_yticks(range(len(categories)), [category or "all" for category in categories])
     axes.invert_yaxis()
     axes.set_xlabel("times as fast as serial, per token of the text")
-    axes.legend(frameon=False)
+    _legend(figure, others, colours)
     return _save(figure, folder / "speedup_by_category.png")
 
 
@@ -67,13 +79,13 @@ def _distribution(results: Results, others: list[str], folder: Path) -> Path:
     values = {name: list(speedups(results.of(name), serial).values()) for name in others}
     top = max((value for found in values.values() for value in found), default=1.0)
     bins = [0.1 * i for i in range(int(10 * min(top, 8.0)) + 3)]
-    for number, name in enumerate(others):
-        colour = _COLOURS[number % len(_COLOURS)]
-        axes.hist(values[name], bins=bins, histtype="stepfilled", alpha=0.45, color=colour, label=name)
+    colours = _colours(others)
+    for name in others:
+        axes.hist(values[name], bins=bins, histtype="stepfilled", alpha=0.45, color=colours[name])
     axes.axvline(1, color="0.4", lw=0.8, ls="--")
     axes.set_xlabel("times as fast as serial")
     axes.set_ylabel("answers")
-    axes.legend(frameon=False)
+    _legend(figure, others, colours)
     return _save(figure, folder / "speedups.png")
 
 
@@ -81,23 +93,24 @@ def _quality(results: Results, summary: dict[str, Any], folder: Path) -> Path:
     """Right answers where they are known, else answers without a visible fault."""
     figure, axes = _figure(6, 4)
     known = any(outcome.right is not None for outcome in results.outcomes)
-    for number, name in enumerate(results.contestants):
+    colours, shown = _colours(results.contestants), []
+    for name in results.contestants:
         said = summary["contestants"][name]
         speed = said["speedup"]["mean"]
         quality = said["quality"]["right"] if known else None
         if speed is None or (known and quality is None):
             continue
-        colour = _COLOURS[number % len(_COLOURS)]
+        shown.append(name)
         if quality is not None:
             at = quality["value"]
-            axes.plot([speed["value"]] * 2, [quality["low"], quality["high"]], color=colour, lw=1)
+            axes.plot([speed["value"]] * 2, [quality["low"], quality["high"]], color=colours[name], lw=1)
         else:
             at = -said["quality"]["faults_total"] / max(1, said["answers"])
-        axes.plot([speed["low"], speed["high"]], [at, at], color=colour, lw=1)
-        axes.plot(speed["value"], at, "o", color=colour, label=name)
+        axes.plot([speed["low"], speed["high"]], [at, at], color=colours[name], lw=1)
+        axes.plot(speed["value"], at, "o", color=colours[name])
     axes.set_xlabel("times as fast as serial, mean")
     axes.set_ylabel("share of what is known that is right" if known else "visible faults an answer, negative")
-    axes.legend(frameon=False)
+    _legend(figure, shown, colours)
     return _save(figure, folder / "quality_and_speed.png")
 
 
