@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,12 +14,12 @@ from aspd_local.cli.asking import EXIT_INTERRUPTED
 from aspd_local.cli.flags import MeasuringFlags, Repack, spread
 from aspd_local.cli.models import errors_in_one_line, fetched, store
 from aspd_local.cli.progress import set_log, warn_without_gpu
-from aspd_local.cli.working import need_extra
+from aspd_local.cli.working import need_extra, working
 from aspd_local.errors import ModelError
 from aspd_local.sources import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from aspd_local.profile import Extent, Profile, Progress
+    from aspd_local.profile import Extent, Profile
     from aspd_local.tuning import Opened
 
 _BRANCHES = (2, 3, 4, 5, 6, 8)  # whose speed-up is told
@@ -112,8 +110,10 @@ def _measure(model: str, extent: Extent, flags: ProfileFlags) -> tuple[Path, Ope
     settings.n_lanes = max(settings.n_lanes, *extent.widths)
     settings.n_ctx = max(extent.depths) + max(extent.widths) * (extent.n_steps + 1) + _SPARE
     how = Tuning(path=path, model_options=options, engine_options=settings, repack=flags.repack.value)
-    with _bar(f"loading and measuring {path.name}") as progress:
-        opened = how.measure(extent, progress)
+    with working() as tell:
+        opened = how.measure(
+            extent, lambda done, total: tell(f"loading and measuring {path.name}", done, total)
+        )
     try:
         if set(verb.SHORT.widths) <= set(extent.widths):  # else it says too little to schedule by
             verb.save(_profile_of(opened), store())
@@ -134,19 +134,6 @@ def _numbers(flag: str, text: str, most: int) -> tuple[int, ...]:
             raise ValueError(f"{flag}: {part.strip()!r} is not within 1 to {most}")
         found.update(range(low, high + 1))
     return tuple(sorted(found))
-
-
-@contextmanager
-def _bar(text: str) -> Iterator[Progress]:
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    console = Console(stderr=True)
-    columns = (TextColumn(text), BarColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("")
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _as_dict(path: Path, opened: Opened) -> dict[str, object]:

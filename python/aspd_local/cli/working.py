@@ -42,6 +42,7 @@ def working() -> Iterator[Callable[[str, int, int], None]]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
+        TaskID,
         TaskProgressColumn,
         TextColumn,
         TimeElapsedColumn,
@@ -62,12 +63,12 @@ def working() -> Iterator[Callable[[str, int, int], None]]:
         console=console,
         transient=True,
     )
-    tasks: dict[str, int] = {}
+    tasks: dict[str, TaskID] = {}
 
     def tell(label: str, done: int, total: int) -> None:
         if label not in tasks:
-            tasks[label] = int(bar.add_task(label, total=total))
-        bar.update(bar.task_ids[list(tasks).index(label)], completed=done)
+            tasks[label] = bar.add_task(label, total=total)
+        bar.update(tasks[label], completed=done, total=total)
 
     with bar:
         yield tell
