@@ -1,16 +1,18 @@
 """What does each choice of training change? Short runs of `aspd train`, several seeds of each.
 
 A variant differs from `base` (LoRA, join rule sum, isolated branches, data with the likelihood test) in one
-thing. All read about as many tokens. Measured on held-out answers with a block, nats a token of plain text
-(titles count, markers do not), in the layout that the engine decodes: branches trained `visible` are
-measured isolated too. A run that was stopped goes on; runs that are in FOLDER/results.jsonl are not repeated.
+thing; `base/8` learns from an eighth of the examples, eight times as often. All read about as many tokens.
+Measured on held-out answers with a block, nats a token of plain text (titles count, markers do not), in the
+layout that the engine decodes: branches trained `visible` are measured isolated too. A run that was stopped
+goes on; runs that are in FOLDER/results.jsonl are not repeated.
 
-Prints a line for each variant; the gap to `serial` after so many tokens of training; and the gap in thirds of
-the held-out answers, by how much siblings tell the untrained scorer of each other (`mean_gain` of the
-pipeline: what isolation must cost at least, if nothing is learnt in its place).
+Prints a line for each variant; the gap to `serial` after so many tokens of training; the gap by how many
+examples both have learnt from; and the gap in thirds of the held-out answers, by how much siblings tell the
+untrained scorer of each other (`mean_gain` of the pipeline: what isolation must cost at least, if nothing is
+learnt in its place).
 
     python bench/ablation.py SET.jsonl --into FOLDER [--unfiltered SET.jsonl] [--seeds 1,2,3]
-        [--variants base,longest] [--epochs 0.5] [--n 60]
+        [--variants base,serial,base/8,serial/8] [--epochs 0.5] [--n 60]
 
 SET.jsonl of --unfiltered: the same answers built without the likelihood test (`aspd data build --no-score`).
 """
@@ -39,15 +41,15 @@ from aspd_local.train.verb import How, train
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """changes: fields of TrainConfig. part: share of the training examples, read so many times more often.
+    """changes: fields of TrainConfig.
 
-    unfiltered: learns from the data built without the likelihood test. measured: branches in the measured
-    layout, if not as trained.
+    unfiltered: learns from the data built without the likelihood test. rate: times the learning rate.
+    measured: branches in the measured layout, if not as trained.
     """
 
     changes: dict[str, Any] = field(default_factory=dict)
-    part: float = 1.0
     unfiltered: bool = False
+    rate: float = 1.0
     measured: Branches | None = None
 
 
@@ -56,43 +58,49 @@ VARIANTS = {
     "longest": Variant(changes={"rule": "longest"}),
     "visible": Variant(changes={"branches": "visible"}, measured="isolated"),
     "unfiltered": Variant(unfiltered=True),
-    "full": Variant(changes={"method": "full", "learning_rate": 1e-4}),
+    "full": Variant(changes={"method": "full"}, rate=1 / 8),
     "serial": Variant(changes={"layout": "serial"}),
-    "half": Variant(part=0.5),
-    "quarter": Variant(part=0.25),
 }
 
 
-def part_of(data: Path, share: float, into: Path) -> Path:
-    """A copy of a data set that lacks all but this share of its training examples."""
-    if share == 1.0:
+def named(name: str) -> tuple[Variant, int]:
+    """The variant, and of which part of the examples it learns: of one in so many. Raises ValueError."""
+    variant, _, part = name.partition("/")
+    if variant not in VARIANTS or not (part or "1").isdecimal() or int(part or 1) < 1:
+        raise ValueError(f"unknown variant {name}; known are {', '.join(VARIANTS)}, each with /N")
+    return VARIANTS[variant], int(part or 1)
+
+
+def part_of(data: Path, part: int, into: Path) -> Path:
+    """A copy of a data set that lacks all but one in `part` of its training examples."""
+    if part == 1:
         return data
     lines = data.read_text(encoding="utf-8").splitlines()
     train_lines = [i for i, line in enumerate(lines) if json.loads(line)["split"] == "train"]
-    order = np.random.default_rng(0).permutation(len(train_lines))[round(share * len(train_lines)) :]
+    order = np.random.default_rng(0).permutation(len(train_lines))[round(len(train_lines) / part) :]
     dropped = {train_lines[i] for i in order}
     kept = [line for i, line in enumerate(lines) if i not in dropped]
-    path = into / f"part-{share}.jsonl"
+    path = into / f"part-{part}.jsonl"
     path.write_text("\n".join(kept) + "\n", encoding="utf-8")
     return path
 
 
 def measure(name: str, seed: int, args: argparse.Namespace, records: list[Record]) -> dict[str, Any]:
     """Trains a variant and scores the held-out answers; the weights are not kept."""
-    variant, base = VARIANTS[name], resolve(args.base)
+    (variant, part), base = named(name), resolve(args.base)
     config = TrainConfig(
         parallel_share=0.65,
-        learning_rate=8e-4,
-        tokens_per_step=1536,
-        epochs=args.epochs / variant.part,
+        learning_rate=args.learning_rate * variant.rate,
+        tokens_per_step=args.tokens_per_step,
+        epochs=args.epochs * part,
         seed=seed,
         patience=0,
         eval_every=args.every,
         eval_examples=args.looked_at,
     )
     config = replace(config, **variant.changes)
-    data = part_of(args.unfiltered if variant.unfiltered else args.data, variant.part, args.into)
-    run = args.into / f"{name}-{seed}"
+    data = part_of(args.unfiltered if variant.unfiltered else args.data, part, args.into)
+    run = args.into / f"{name.replace('/', '-of-')}-{seed}"
     train(data, base, run, config, How(resume=True))
     history = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
     losses = held_out.losses(run, base, records, branches=variant.measured)
@@ -155,6 +163,19 @@ def gap_by_tokens(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
+def gap_by_data(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """`base/N` over `serial/N`, for each N that both have: all read as many tokens."""
+    found = []
+    for part in sorted({named(row["variant"])[1] for row in rows}):
+        ending = "" if part == 1 else f"/{part}"
+        sides = _sides(rows, f"base{ending}", f"serial{ending}")
+        if sides is not None:
+            means = sides[..., 0].sum(1) / sides[..., 1].sum(1)
+            line = {"one in": part, "base": round(float(means[0]), 4), "serial": round(float(means[1]), 4)}
+            found.append(line | held_out.ratio(sides))
+    return found
+
+
 def _sides(rows: list[dict[str, Any]], one: str, other: str) -> NDArray[np.float64] | None:
     """(nats, tokens) of each held-out answer, means over the seeds that both variants have, [2, n, 2]."""
     of = {(row["variant"], row["seed"]): row["examples"] for row in rows}
@@ -169,7 +190,7 @@ def table(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     resampling examples.
     """
     found = []
-    for name in [name for name in VARIANTS if any(row["variant"] == name for row in rows)]:
+    for name in dict.fromkeys(row["variant"] for row in rows):
         own = [row for row in rows if row["variant"] == name]
         each = [sum(nats for nats, _ in row["examples"]) / sum(n for _, n in row["examples"]) for row in own]
         line: dict[str, Any] = {
@@ -201,14 +222,18 @@ def main() -> None:
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--variants", default=",".join(VARIANTS))
     parser.add_argument("--epochs", type=float, default=0.5)
+    parser.add_argument("--learning-rate", type=float, default=8e-4)
+    parser.add_argument("--tokens-per-step", type=int, default=1536)
     parser.add_argument("--n", type=int, default=60)
     parser.add_argument("--every", type=int, default=14, help="steps between two points of the curve")
     parser.add_argument("--looked-at", type=int, default=40, help="examples of the validation split")
     args = parser.parse_args()
     names = args.variants.split(",")
-    if unknown := [name for name in names if name not in VARIANTS]:
-        parser.error(f"unknown variants {', '.join(unknown)}; known are {', '.join(VARIANTS)}")
-    if args.unfiltered is None and any(VARIANTS[name].unfiltered for name in names):
+    try:
+        needs_unfiltered = any(named(name)[0].unfiltered for name in names)
+    except ValueError as error:
+        parser.error(str(error))
+    if args.unfiltered is None and needs_unfiltered:
         parser.error("give the data built without the likelihood test as --unfiltered, or choose --variants")
     args.into.mkdir(parents=True, exist_ok=True)
     kept = args.into / "results.jsonl"
@@ -222,7 +247,7 @@ def main() -> None:
             with kept.open("a") as file:
                 file.write(json.dumps(rows[-1]) + "\n")
             print(f"{name}, seed {seed}: {rows[-1]['seconds']:.0f} s", file=sys.stderr, flush=True)
-    for line in [*table(rows), *gap_by_tokens(rows), *gap_by_dependence(rows, records)]:
+    for line in [*table(rows), *gap_by_tokens(rows), *gap_by_data(rows), *gap_by_dependence(rows, records)]:
         print(json.dumps(line))
 
 
