@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import statistics
 import sys
@@ -65,10 +66,10 @@ VARIANTS = {
 
 def named(name: str) -> tuple[Variant, int]:
     """The variant, and of which part of the examples it learns: of one in so many. Raises ValueError."""
-    variant, _, part = name.partition("/")
-    if variant not in VARIANTS or not (part or "1").isdecimal() or int(part or 1) < 1:
+    found = re.fullmatch(r"(\w+)(?:/([1-9][0-9]*))?", name)
+    if found is None or found[1] not in VARIANTS:
         raise ValueError(f"unknown variant {name}; known are {', '.join(VARIANTS)}, each with /N")
-    return VARIANTS[variant], int(part or 1)
+    return VARIANTS[found[1]], int(found[2] or 1)
 
 
 def part_of(data: Path, part: int, into: Path) -> Path:
@@ -170,9 +171,7 @@ def gap_by_data(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         ending = "" if part == 1 else f"/{part}"
         sides = _sides(rows, f"base{ending}", f"serial{ending}")
         if sides is not None:
-            means = sides[..., 0].sum(1) / sides[..., 1].sum(1)
-            line = {"one in": part, "base": round(float(means[0]), 4), "serial": round(float(means[1]), 4)}
-            found.append(line | held_out.ratio(sides))
+            found.append({"one in": part, **held_out.means_and_ratio(("base", "serial"), sides)})
     return found
 
 

@@ -81,13 +81,13 @@ def losses(run: Path, base: Path, records: list[Record], *, branches: Branches |
 def compared(one: list[Losses], other: list[Losses]) -> dict[str, Any]:
     """Means of both, and the first / the second with its interval."""
     sides = np.array([[loss.examples[0] for loss in side] for side in (one, other)])
+    return {"n": len(one), **means_and_ratio(("aspd", "serial"), sides)}
+
+
+def means_and_ratio(names: tuple[str, str], sides: NDArray[np.float64]) -> dict[str, Any]:
+    """Means of both sides under their names, and ratio() of them."""
     means = sides[..., 0].sum(1) / sides[..., 1].sum(1)
-    return {
-        "n": len(one),
-        "aspd": round(float(means[0]), 4),
-        "serial": round(float(means[1]), 4),
-        **ratio(sides),
-    }
+    return {name: round(float(mean), 4) for name, mean in zip(names, means, strict=True)} | ratio(sides)
 
 
 def ratio(sides: NDArray[np.float64]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,12 @@ def draw(results: Results, summary: dict[str, Any], folder: Path) -> dict[str, P
     others = [name for name in results.contestants if name != SERIAL]
     found: dict[str, Path] = {}
     if others:
-        found["Speed-up by category, mean with its 95 % interval"] = _by_category(summary, others, folder)
-        found["Speed-ups of single answers"] = _distribution(results, others, folder)
-        found["Quality against speed"] = _quality(results, summary, folder)
+        colours = {SERIAL: "0.4", **dict(zip(others, cycle(_COLOURS), strict=False))}  # in every picture
+        found["Speed-up by category, mean with its 95 % interval"] = _by_category(
+            summary, others, colours, folder
+        )
+        found["Speed-ups of single answers"] = _distribution(results, others, colours, folder)
+        found["Quality against speed"] = _quality(results, summary, colours, folder)
     best = _most_parallel(results)
     if best is not None:
         question, attempt = best
@@ -38,13 +42,6 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _colours(contestants: list[str]) -> dict[str, str]:
-    """One for each, the same in every picture."""
-    others = [name for name in contestants if name != SERIAL]
-    found = {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(others)}
-    return {SERIAL: "0.4", **found}
-
-
 def _legend(figure: Any, names: list[str], colours: dict[str, str]) -> None:
     """Beside the axes, where no bar can lie below it."""
     from matplotlib.patches import Patch
@@ -53,10 +50,10 @@ def _legend(figure: Any, names: list[str], colours: dict[str, str]) -> None:
     figure.legend(handles=handles, loc="outside upper left", ncols=len(names), frameon=False)
 
 
-def _by_category(summary: dict[str, Any], others: list[str], folder: Path) -> Path:
+def _by_category(summary: dict[str, Any], others: list[str], colours: dict[str, str], folder: Path) -> Path:
     categories = list(summary["contestants"][SERIAL]["speedup_by_category"])
     figure, axes = _figure(7.5, 1.4 + 0.32 * len(categories) * max(1, len(others)))
-    height, colours = 0.8 / len(others), _colours(others)
+    height = 0.8 / len(others)
     for number, name in enumerate(others):
         by_category = summary["contestants"][name]["speedup_by_category"]
         for row, category in enumerate(categories):
@@ -73,13 +70,12 @@ def _by_category(summary: dict[str, Any], others: list[str], folder: Path) -> Pa
     return _save(figure, folder / "speedup_by_category.png")
 
 
-def _distribution(results: Results, others: list[str], folder: Path) -> Path:
+def _distribution(results: Results, others: list[str], colours: dict[str, str], folder: Path) -> Path:
     figure, axes = _figure(7.5, 3.4)
     serial = results.of(SERIAL)
     values = {name: list(speedups(results.of(name), serial).values()) for name in others}
     top = max((value for found in values.values() for value in found), default=1.0)
     bins = [0.1 * i for i in range(int(10 * min(top, 8.0)) + 3)]
-    colours = _colours(others)
     for name in others:
         axes.hist(values[name], bins=bins, histtype="stepfilled", alpha=0.45, color=colours[name])
     axes.axvline(1, color="0.4", lw=0.8, ls="--")
@@ -89,11 +85,11 @@ def _distribution(results: Results, others: list[str], folder: Path) -> Path:
     return _save(figure, folder / "speedups.png")
 
 
-def _quality(results: Results, summary: dict[str, Any], folder: Path) -> Path:
+def _quality(results: Results, summary: dict[str, Any], colours: dict[str, str], folder: Path) -> Path:
     """Right answers where they are known, else answers without a visible fault."""
     figure, axes = _figure(6, 4)
     known = any(outcome.right is not None for outcome in results.outcomes)
-    colours, shown = _colours(results.contestants), []
+    shown = []
     for name in results.contestants:
         said = summary["contestants"][name]
         speed = said["speedup"]["mean"]
