@@ -456,16 +456,13 @@ void Engine::Impl::draft(StepPlan& plan) const {
   Share& share = plan.shares.front();
   const Lane& lane = *share.lane;
   if (lane.pending.size() != 1 || !lane.wants_token || !lane.script.empty()) return;
-  const std::string text = lane.parser->likely_next();
-  if (text.empty()) return;
-  share.drafts = model_->tokenize(text, false);
-  const std::size_t n = share.drafts.size();
+  const std::vector<SeedPart> next = lane.parser->likely_next();
+  if (next.empty()) return;
+  share.drafts = seed_ids(*share.live->protocol(), next, "", 0);
   const auto rows = static_cast<std::size_t>(std::min(options_.n_batch, n_outputs_));
-  if (n > kMostDrafts || n >= rows || n >= cache_.cells_free()) {
-    share.drafts.clear();
-    return;
-  }
-  plan.n_padding = 0;
+  const std::size_t most = std::min({kMostDrafts, rows - 1, cache_.cells_free() - 1});
+  share.drafts.resize(std::min(share.drafts.size(), most));
+  if (!share.drafts.empty()) plan.n_padding = 0;
 }
 
 std::vector<Event> Engine::Impl::step() {

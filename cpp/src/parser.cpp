@@ -246,8 +246,15 @@ Outcome Parser::check_plan_text() {
   return close_plan();
 }
 
-std::string Parser::likely_next() const {
-  if (protocol_ == nullptr || !protocol_->text_markers) return "";
+std::vector<SeedPart> Parser::likely_next() const {
+  if (protocol_ == nullptr) return {};
+  if (!protocol_->text_markers) return likely_frame();
+  const std::string rest = likely_marker();
+  if (rest.empty()) return {};
+  return {{SeedPart::Kind::kText, rest, {}}};
+}
+
+std::string Parser::likely_marker() const {
   const auto rest_of = [](const Marker& marker, std::string_view begun) {
     const bool begins = !begun.empty() && begun.size() < marker.text.size() &&
                         marker.text.compare(0, begun.size(), begun) == 0;
@@ -268,6 +275,33 @@ std::string Parser::likely_next() const {
     }
   }
   return rest.empty() ? "" : rest + "\n";
+}
+
+// Titles of one plan are set off alike: "1. **Cost**:" is followed by "2. **".
+std::vector<SeedPart> Parser::likely_frame() const {
+  if (state_ != State::kPlan || static_cast<int>(items_.size()) >= protocol_->plan.max_items) return {};
+  std::vector<SeedPart> parts;
+  const auto text = [&](std::string more) {
+    if (!more.empty()) parts.push_back({SeedPart::Kind::kText, std::move(more), {}});
+  };
+  const auto marker = [&](const Marker& next) { parts.push_back({SeedPart::Kind::kMarker, "", next}); };
+  std::string_view last;
+  if (in_item_) {
+    last = item_;
+    if (says_nothing(last)) return {};
+    const std::string_view end = items_.empty() ? ":" : end_of_title(items_.back());
+    std::size_t begun = std::min(end.size(), last.size());
+    while (begun > 0 && last.substr(last.size() - begun) != end.substr(0, begun)) --begun;
+    if (begun == 0) return {};
+    text(std::string(end.substr(begun)));
+    marker(protocol_->item_close);
+  } else {
+    if (items_.empty()) return {};
+    last = items_.back();
+  }
+  marker(protocol_->item_open);
+  text(start_behind(last));
+  return parts;
 }
 
 bool Parser::plan_is_empty() const {

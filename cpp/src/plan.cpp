@@ -61,15 +61,20 @@ std::size_t list_mark(std::string_view text) {
   return text.size() - trim(text.substr(n)).size();
 }
 
-// What a title says, without what only sets it off: list marks, emphasis, a colon, letter case.
-std::string said_by(std::string_view title) {
+// The words of a title, without what only sets it off: list marks, emphasis, a colon. Part of `title`, empty
+// at its end if there are none.
+std::string_view words_of(std::string_view title) {
+  constexpr std::string_view kSetOff = "*_|:. \t";
+  const std::string_view whole = title;
   title = trim(title);
   for (std::size_t n = 0; (n = list_mark(title)) > 0;) title.remove_prefix(n);
-  constexpr std::string_view kSetOff = "*_|:. \t";
   const std::size_t first = title.find_first_not_of(kSetOff);
-  if (first == std::string_view::npos) return "";
-  return fold_case(title.substr(first, title.find_last_not_of(kSetOff) - first + 1));
+  if (first == std::string_view::npos) return whole.substr(whole.size());
+  return title.substr(first, title.find_last_not_of(kSetOff) - first + 1);
 }
+
+// What a title says: its words, whatever their case.
+std::string said_by(std::string_view title) { return fold_case(words_of(title)); }
 
 bool starts_with(std::string_view text, std::string_view start) {
   return text.substr(0, start.size()) == start;
@@ -127,6 +132,27 @@ PlanText read_plan(std::string_view text, const Protocol& protocol) {
     plan.titles.emplace_back(title);
     text.remove_prefix(end + 1);
   }
+}
+
+bool says_nothing(std::string_view title) { return words_of(title).empty(); }
+
+std::string_view end_of_title(std::string_view title) {
+  const std::string_view words = words_of(title);
+  return title.substr(static_cast<std::size_t>(words.data() - title.data()) + words.size());
+}
+
+std::string start_behind(std::string_view title) {
+  const std::string_view words = words_of(title);
+  if (words.empty()) return "";
+  std::string start(title.substr(0, static_cast<std::size_t>(words.data() - title.data())));
+  start.resize(start.find_last_not_of(' ') + 1);  // it belongs to the first word
+  constexpr std::string_view kDigits = "0123456789";
+  const std::size_t first = start.find_first_of(kDigits);
+  if (first == std::string::npos) return start;
+  const std::size_t end = std::min(start.find_first_not_of(kDigits, first), start.size());
+  constexpr std::size_t kMostDigits = 9;  // of a list's number, the engine need not count further
+  if (end - first > kMostDigits) return start;
+  return start.replace(first, end - first, std::to_string(std::stoi(start.substr(first, end - first)) + 1));
 }
 
 bool repeats_title(std::string_view title, const std::vector<std::string>& before) {

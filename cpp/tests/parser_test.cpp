@@ -34,6 +34,15 @@ Protocol text() {
   return p;
 }
 
+// Text as it is, markers in angle brackets.
+std::string in_words(const std::vector<SeedPart>& parts) {
+  std::string words;
+  for (const SeedPart& part : parts) {
+    words += part.kind == SeedPart::Kind::kMarker ? "<" + part.marker.text + ">" : part.text;
+  }
+  return words;
+}
+
 // Feeds pieces with ids from 100 on; returns the last outcome, all released text in `shown`.
 Outcome feed(Parser& parser, const std::vector<std::string>& pieces, std::string& shown) {
   Outcome last;
@@ -294,7 +303,7 @@ TEST(rest_of_a_marker_is_likely_where_one_has_begun) {
     Parser parser(&protocol, state, 16);
     std::string shown;
     feed(parser, pieces, shown);
-    return parser.likely_next();
+    return in_words(parser.likely_next());
   };
   const auto trunk = Parser::State::kTrunk;
   CHECK_EQ(after(trunk, {}), std::string());
@@ -310,11 +319,45 @@ TEST(rest_of_a_marker_is_likely_where_one_has_begun) {
   CHECK_EQ(after(branch, {"x", "</"}), std::string("part"));
   CHECK_EQ(after(branch, {"x", "</part"}), std::string());  // its end takes no cell
   Parser serial(nullptr, trunk, 16);
-  CHECK_EQ(serial.likely_next(), std::string());
-  const Protocol markers = control();
-  Parser control_lane(&markers, trunk, 16);
-  control_lane.accept(kTitle, "");
-  CHECK_EQ(control_lane.likely_next(), std::string());
+  CHECK(serial.likely_next().empty());
+}
+
+TEST(a_title_is_likely_set_off_as_the_one_before) {
+  const Protocol protocol = control();
+  const auto after = [&](const std::vector<std::string>& titles, const std::string& begun) {
+    Parser parser(&protocol, Parser::State::kTrunk, 16);
+    for (const std::string& title : titles) {
+      parser.accept(kTitle, "");
+      parser.accept(kWord, title);
+      parser.accept(kTitleEnd, "");
+    }
+    if (!begun.empty()) {
+      parser.accept(kTitle, "");
+      if (begun != "<title>") parser.accept(kWord, begun);
+    }
+    return in_words(parser.likely_next());
+  };
+  CHECK_EQ(after({}, ""), std::string());
+  CHECK_EQ(after({}, "<title>"), std::string());
+  CHECK_EQ(after({}, "1. **Cost"), std::string());
+  CHECK_EQ(after({}, "1. **Cost**:"), std::string("</title><title>2. **"));  // most first titles end so
+  CHECK_EQ(after({}, "Cost:"), std::string("</title><title>"));
+  CHECK_EQ(after({"1. **Cost**:"}, ""), std::string("<title>2. **"));
+  CHECK_EQ(after({"1. **Cost**:"}, "2. **"), std::string());  // it has only begun
+  CHECK_EQ(after({"1. **Cost**:"}, "2. **Time"), std::string());
+  CHECK_EQ(after({"1. **Cost**:"}, "2. **Time**"), std::string(":</title><title>3. **"));
+  CHECK_EQ(after({"1. **Cost**:"}, "2. **Time**:"), std::string("</title><title>3. **"));
+  CHECK_EQ(after({"9. Cost:"}, ""), std::string("<title>10."));  // the space belongs to the word
+  CHECK_EQ(after({"  - *Cost*"}, ""), std::string("<title>  - *"));
+  CHECK_EQ(after({"Cost"}, ""), std::string("<title>"));
+  CHECK_EQ(after({"Cost"}, "Time"), std::string());
+  CHECK_EQ(after({"1234567890123. Cost"}, ""), std::string("<title>1234567890123."));
+  CHECK_EQ(after({"Catch 22"}, ""), std::string("<title>"));
+  std::vector<std::string> most;
+  for (int i = 1; i < protocol.plan.max_items; ++i) most.push_back(std::to_string(i) + ". Cost:");
+  CHECK_EQ(after(most, ""), std::string("<title>8."));
+  most.emplace_back("last:");
+  CHECK_EQ(after(most, ""), std::string());
 }
 
 TEST(plan_may_bring_the_newline_that_follows_it) {

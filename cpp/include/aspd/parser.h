@@ -66,9 +66,10 @@ class Parser {
   void after_join(int n_blocks);
 
   [[nodiscard]] State state() const { return state_; }
-  // Text that most likely comes next, where that can be told: the rest of a marker that has begun, of a plan
-  // with which an answer begins, of a plan's end or a branch's. Empty elsewhere, and for CONTROL markers.
-  [[nodiscard]] std::string likely_next() const;
+  // What most likely comes next, where that can be told, empty elsewhere. Text markers: the rest of one that
+  // has begun, of a plan with which an answer begins, of a plan's end or a branch's. CONTROL markers: what
+  // stands between the words of two titles, as the one before was set off.
+  [[nodiscard]] std::vector<SeedPart> likely_next() const;
   // A plan is open, and nothing of it is written but its opening.
   [[nodiscard]] bool plan_is_empty() const;
   // Text markers: the plan that was closed last ends with a newline, written with its closing marker.
@@ -88,6 +89,8 @@ class Parser {
 
   Outcome accept_control(Token token, std::string_view piece);
   [[nodiscard]] bool allows_control(Token token, std::string_view piece);
+  [[nodiscard]] std::string likely_marker() const;
+  [[nodiscard]] std::vector<SeedPart> likely_frame() const;
   Outcome accept_text(Token token, std::string_view piece);
   Outcome accept_plan_text(Token token, std::string_view piece);
   Outcome check_plan_text();
@@ -135,6 +138,15 @@ struct PlanText {
 
 // Whether a title is longer than the rules allow.
 [[nodiscard]] bool is_too_long(std::string_view title, const PlanRules& rules);
+
+// Whether there is nothing in a title yet but what sets titles off: list marks, emphasis, a colon.
+[[nodiscard]] bool says_nothing(std::string_view title);
+
+// What follows a title's words: "**:" of "1. **Cost**:".
+[[nodiscard]] std::string_view end_of_title(std::string_view title);
+
+// How a title most likely begins behind this one, up to its first word: "2. **" behind "1. **Cost**:".
+[[nodiscard]] std::string start_behind(std::string_view title);
 
 // Whether a title says what one before it says: list marks, emphasis, a colon and letter case do not count.
 [[nodiscard]] bool repeats_title(std::string_view title, const std::vector<std::string>& before);
