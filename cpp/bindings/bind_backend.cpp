@@ -21,9 +21,10 @@ void bind_backend(py::module_& m) {
   m.def("gpu_devices", &aspd::gpu_devices, "Names of the GPUs that this build can use.");
   m.def("missing_gpu", &aspd::missing_gpu,
         "Why a build for GPUs has none here; empty: it has one, or is for CPUs alone.");
-  m.def("physical_cores", &aspd::physical_cores,
-        "Performance cores that this process may use, hyper-threads counted once: the default of both thread "
-        "counts.");
+  m.def(
+      "physical_cores", &aspd::physical_cores,
+      "Performance cores that this process may use, hyper-threads counted once, no more than control groups "
+      "allow: the default of both thread counts.");
   m.def("has_position_gaps", &aspd::has_position_gaps,
         "Whether this build's llama.cpp allows the join rule 'sum'.");
 }

@@ -1,7 +1,9 @@
 #include "processors.h"
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
+#include <iterator>
 #include <set>
 #include <sstream>
 #include <thread>
@@ -42,6 +44,29 @@ std::set<unsigned> parse_list(const std::string& text) {
   return found;
 }
 
+// The folder and those above it, up to the root: "/a/b", "/a", "".
+std::vector<std::string> with_parents(std::string folder) {
+  std::vector<std::string> found;
+  while (!folder.empty() && folder != "/") {
+    found.push_back(folder);
+    folder.resize(folder.rfind('/') == std::string::npos ? 0 : folder.rfind('/'));
+  }
+  found.emplace_back();
+  return found;
+}
+
+// Of one control group; 0: none.
+double quota_of(const std::string& group) {
+  double quota = 0;
+  double period = 0;
+  std::istringstream together(first_line(group + "/cpu.max"));  // version 2; "max" is no number
+  if (!(together >> quota >> period)) {
+    quota = std::atof(first_line(group + "/cpu.cfs_quota_us").c_str());  // -1: none
+    period = std::atof(first_line(group + "/cpu.cfs_period_us").c_str());
+  }
+  return quota > 0 && period > 0 ? quota / period : 0;
+}
+
 #ifdef __linux__
 std::int32_t linux_cores() {
   cpu_set_t mask;
@@ -51,7 +76,12 @@ std::int32_t linux_cores() {
   for (unsigned cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
     if (CPU_ISSET(cpu, &mask) != 0) cpus.push_back(cpu);
   }
-  return performance_cores("/sys/devices", cpus);
+  const std::int32_t n = performance_cores("/sys/devices", cpus);
+  std::ifstream file("/proc/self/cgroup");
+  const std::string own{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  const double quota = processor_quota("/sys/fs/cgroup", own);
+  if (quota == 0 || quota >= n) return n;
+  return std::max(1, static_cast<std::int32_t>(std::lround(quota)));
 }
 #endif
 
@@ -90,6 +120,30 @@ std::int32_t performance_cores(const std::string& devices, const std::vector<uns
     cores.insert(siblings);
   }
   return static_cast<std::int32_t>(cores.size());
+}
+
+double processor_quota(const std::string& groups, const std::string& own) {
+  double least = 0;
+  std::istringstream lines(own);
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t first = line.find(':');
+    const std::size_t second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    std::vector<std::string> roots;
+    if (controllers.empty()) {
+      roots = {groups, groups + "/unified"};
+    } else if (("," + controllers + ",").find(",cpu,") != std::string::npos) {
+      roots = {groups + "/" + controllers, groups + "/cpu"};
+    }
+    for (const std::string& root : roots) {
+      for (const std::string& folder : with_parents(line.substr(second + 1))) {
+        const double quota = quota_of(root + folder);
+        if (quota > 0 && (least == 0 || quota < least)) least = quota;
+      }
+    }
+  }
+  return least;
 }
 
 std::int32_t physical_cores() {

@@ -12,7 +12,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// A folder as /sys/devices, removed at the end.
+// A folder as /sys/devices has it, removed at the end.
 struct Devices {
   Devices() {
     std::string name = (fs::temp_directory_path() / "aspd-devices-XXXXXX").string();
@@ -29,6 +29,8 @@ struct Devices {
   void cpu(unsigned number, const std::string& file, const std::string& text) const {
     write("system/cpu/cpu" + std::to_string(number) + "/" + file, text);
   }
+  // The same folder as /sys/fs/cgroup.
+  [[nodiscard]] double quota(const std::string& own) const { return processor_quota(root.string(), own); }
   [[nodiscard]] std::int32_t cores(const std::vector<unsigned>& cpus) const {
     return performance_cores(root.string(), cpus);
   }
@@ -65,4 +67,40 @@ TEST(cores_of_less_than_half_the_capacity_do_not_count) {
 TEST(processors_without_files_count_each) {
   const Devices devices;
   CHECK_EQ(devices.cores({0, 1, 7}), 3);
+}
+
+TEST(a_quota_of_a_control_group_limits_the_processors) {
+  const Devices devices;
+  devices.write("cpu.max", "max 100000");
+  devices.write("user/cpu.max", "400000 100000");
+  devices.write("user/me/cpu.max", "max 100000");
+  devices.write("user/small/cpu.max", "50000 100000");
+  CHECK_EQ(devices.quota("0::/\n"), 0.0);
+  CHECK_EQ(devices.quota("0::/user/me\n"), 4.0);  // a limit holds for all groups below
+  CHECK_EQ(devices.quota("0::/user/small\n"), 0.5);
+  CHECK_EQ(devices.quota("0::/nowhere\n"), 0.0);
+  CHECK_EQ(devices.quota(""), 0.0);
+  CHECK_EQ(devices.quota("no groups"), 0.0);
+  CHECK_EQ(devices.quota("0::"), 0.0);
+}
+
+TEST(a_container_finds_its_quota_at_the_root) {
+  const Devices devices;
+  devices.write("cpu.max", "200000 100000");
+  CHECK_EQ(devices.quota("0::/docker/4b1c\n"), 2.0);
+}
+
+TEST(quotas_of_control_groups_of_version_1) {
+  const Devices devices;
+  const auto write = [&](const std::string& group, const std::string& quota) {
+    devices.write(group + "/cpu.cfs_quota_us", quota);
+    devices.write(group + "/cpu.cfs_period_us", "100000");
+  };
+  write("cpu,cpuacct", "-1");
+  write("cpu,cpuacct/batch", "300000");
+  write("cpuset", "100000");  // of another controller
+  CHECK_EQ(devices.quota("4:cpuset:/\n2:cpu,cpuacct:/batch/job\n0::/\n"), 3.0);
+  CHECK_EQ(devices.quota("4:cpuset:/\n2:cpu,cpuacct:/\n"), 0.0);
+  write("cpu", "150000");  // another name of the same folder
+  CHECK_EQ(devices.quota("2:cpuacct,cpu:/\n"), 1.5);
 }

@@ -1006,7 +1006,7 @@ def missing_gpu() -> str:
 
 def physical_cores() -> int:
     """
-    Performance cores that this process may use, hyper-threads counted once: the default of both thread counts.
+    Performance cores that this process may use, hyper-threads counted once, no more than control groups allow: the default of both thread counts.
     """
 
 def plan_fault(
