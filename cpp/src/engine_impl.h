@@ -115,7 +115,7 @@ class Engine::Impl {
   void take_token(Live& live, Lane& lane, Token token, Likelihood likelihood);
   void act(Live& live, Lane& lane, const Outcome& outcome, std::size_t undecoded);
   void rewind(Live& live, Lane& lane, const Outcome& outcome, std::size_t undecoded);
-  void no_token(Live& live, Lane& lane);
+  void no_token(Live& live, Lane& lane, bool eog);
   [[nodiscard]] bool answer_serial_prompt(Live& live, const Lane& lane);
   [[nodiscard]] std::vector<Token> plan_opening(const Protocol& protocol) const;
   void open_plan(Live& live);

@@ -203,7 +203,7 @@ void Engine::Impl::take_sampled(Share& share) {
   if (lane.script_at < lane.script.size()) token = lane.script[lane.script_at++];
   if (live.timings.first_token_s == 0) live.timings.first_token_s = seconds_since(live.submitted);
   if (token < 0) {
-    no_token(live, lane);
+    no_token(live, lane, false);
   } else {
     take_token(live, lane, token, std::move(share.likelihood));
   }
@@ -232,9 +232,14 @@ bool Engine::Impl::answer_serial_prompt(Live& live, const Lane& lane) {
   return true;
 }
 
-void Engine::Impl::no_token(Live& live, Lane& lane) {
-  if (lane.parser->state() == Parser::State::kPlan) {
-    act(live, lane, lane.parser->no_way_on("no token is allowed in the plan"), 0);
+// The lane has no next token: the model ends it (eog), or nothing may be chosen.
+void Engine::Impl::no_token(Live& live, Lane& lane, bool eog) {
+  Parser& parser = *lane.parser;
+  if (parser.state() == Parser::State::kPlan) {
+    act(live, lane,
+        eog ? parser.give_up_plan("the answer ended inside its plan")
+            : parser.no_way_on("no token is allowed in the plan"),
+        0);
   } else if (lane.block > 0) {
     leave_branch(live, lane, FinishReason::kStop);
   } else if (!answer_serial_prompt(live, lane)) {
@@ -248,13 +253,7 @@ void Engine::Impl::take_token(Live& live, Lane& lane, Token token, Likelihood li
   const std::size_t most =
       live.request.max_tokens < 0 ? SIZE_MAX : static_cast<std::size_t>(live.request.max_tokens);
   if (model_->is_eog(token)) {
-    if (lane.parser->state() == Parser::State::kPlan) {
-      act(live, lane, lane.parser->give_up_plan("the answer ended inside its plan"), 0);
-    } else if (lane.block > 0) {
-      leave_branch(live, lane, FinishReason::kStop);
-    } else if (!answer_serial_prompt(live, lane)) {
-      finish(live, FinishReason::kStop);
-    }
+    no_token(live, lane, true);
     return;
   }
   ++live.n_sampled;
@@ -312,7 +311,7 @@ void Engine::Impl::rewind(Live& live, Lane& lane, const Outcome& outcome, std::s
   const bool insists = outcome.fallback.empty() && lane.bans.size() >= kMostBans;
   if (insists || !lane.rewind(outcome.n_rewind, undecoded, outcome.ban)) {
     lane.pending.clear();
-    no_token(live, lane);
+    no_token(live, lane, false);
     return;
   }
   live.n_sampled -= sampled;
