@@ -27,8 +27,8 @@ std::string build_info();
 std::vector<std::string> gpu_devices();
 // Why a build for GPUs has none here, one line; empty: it has one, or the build is for CPUs alone.
 std::string missing_gpu();
-// Performance cores that this process may use, hyper-threads counted once; on Linux no more than the quotas of
-// its control groups allow. What both thread counts are by default.
+// Performance cores that this process may use, hyper-threads counted once; on Linux no more than the quotas
+// of its control groups allow. What both thread counts are by default.
 [[nodiscard]] std::int32_t physical_cores();
 [[nodiscard]] bool has_position_gaps();  // the patch for `sum` is in
 
