@@ -228,6 +228,9 @@ void Engine::Impl::settle_cancelled_branches() {
         break;  // the block may be over, and its lanes gone
       }
     }
+    for (const auto& live : queue_) {
+      if (live->id == id && live->saved) cancel_branch(id, block, branch);  // settled when it goes on
+    }
   }
 }
 
@@ -260,6 +263,13 @@ bool Engine::Impl::make_room(std::size_t n_cells) {
     if (!retained_.evict()) return false;
   }
   return true;
+}
+
+// As make_room(); beside others it may also wait until it is there: until they have ended, or are set aside.
+bool Engine::Impl::finds_room(std::size_t n_cells, const Live& live) {
+  if (make_room(n_cells)) return true;
+  const bool may_wait = live_.size() > 1 && !model_->has_encoder();
+  return may_wait && live.trunk.sequence.n_cells() + n_cells <= cache_.n_cells();
 }
 
 Engine::Impl::Shared Engine::Impl::find_shared(const Layout& prompt, std::size_t n_most) const {
@@ -303,6 +313,10 @@ bool Engine::Impl::is_long_to_read(const Live& live) const {
 void Engine::Impl::admit() {
   while (!queue_.empty() && static_cast<std::int32_t>(live_.size()) < options_.n_requests) {
     Live& live = *queue_.front();
+    if (live.saved) {
+      if (!resume(live)) return;
+      continue;
+    }
     if (is_long_to_read(live)) {
       live.fallback = "the question is too long to be read twice";
       live.request.protocol.reset();
@@ -337,7 +351,8 @@ void Engine::Impl::admit() {
     // Cells of a living answer are not counted as found: as many stay free for what both will write.
     const std::size_t found = shares ? 0 : trunk.record.size();
     const std::size_t needed = promised + prompt.size() - found + 1;
-    if (!make_room(needed + kReserve) && cache_.cells_free() < needed && !live_.empty()) {
+    const bool roomy = make_room(needed + reserve(live));
+    if (!roomy && (live.set_aside || cache_.cells_free() < needed) && !live_.empty()) {
       // Others are decoding: wait for their cells. What was found goes back.
       if (!shares) retained_.keep(std::move(trunk.sequence), std::move(trunk.record));
       trunk.sequence = Sequence();
@@ -348,10 +363,79 @@ void Engine::Impl::admit() {
     if (live.timings.prompt_s == 0) live.timings.queue_s = seconds_since(live.submitted);
     if (model_->has_encoder() && !encode(live)) return;
     live.phase = Live::Phase::kPrompt;
-    live_.push_back(std::move(queue_.front()));
+    enter(std::move(queue_.front()));
     queue_.pop_front();
-    advance_prompt(*live_.back());
+    advance_prompt(live);
   }
+}
+
+void Engine::Impl::enter(std::unique_ptr<Live> live) {
+  const auto later = std::find_if(live_.begin(), live_.end(),
+                                  [&](const std::unique_ptr<Live>& other) { return other->id > live->id; });
+  live_.insert(later, std::move(live));
+}
+
+// Cells that an answer should at least find behind its prompt, or behind what it has written already: one
+// that had to make room comes back where it need not do so again soon.
+std::size_t Engine::Impl::reserve(const Live& live) const {
+  return live.set_aside ? kReserve * (live_.size() + 1) : kReserve;
+}
+
+// The cells are used up: the youngest answer waits until others have ended. One that has them to itself ends.
+void Engine::Impl::relieve() {
+  if (live_.size() < 2 || !set_aside(*live_.back())) finish(*live_.back(), FinishReason::kLength);
+  sweep();
+}
+
+// The trunk's cells are kept outside the cache. Branches are short: theirs are decoded again, and so is a
+// prompt that is still being read.
+bool Engine::Impl::set_aside(Live& live) {
+  if (model_->has_encoder()) return false;  // what it has read is in no cell
+  Lane& trunk = live.trunk;
+  if (live.phase == Live::Phase::kPrompt || live.phase == Live::Phase::kPromptBlock) {
+    live.branches.clear();
+    live.phase = Live::Phase::kQueued;
+    begin_trunk(live);
+  } else {
+    try {
+      live.saved = {cache_.save(trunk.sequence), trunk.sequence.positions()};
+    } catch (const Error&) {
+      return false;
+    }
+    for (Lane& lane : live.branches) {
+      if (lane.stage == Lane::Stage::kDone || lane.stage == Lane::Stage::kWaiting) continue;
+      lane.begin_again(trunk.next);
+      lane.stage = Lane::Stage::kWaiting;
+    }
+    trunk.sequence = Sequence();
+  }
+  live.set_aside = true;
+  queue_.push_front(std::move(live_.back()));
+  live_.pop_back();
+  return true;
+}
+
+// False: there is no room for it yet.
+bool Engine::Impl::resume(Live& live) {
+  Lane& trunk = live.trunk;
+  std::size_t needed = live.saved.positions.size() + trunk.pending.size();
+  for (const Lane& lane : live.branches) needed += lane.pending.size();
+  while (cache_.sequences_free() < 1 && retained_.evict()) {
+  }
+  if (!make_room(needed + reserve(live)) && !live_.empty()) return false;
+  trunk.sequence = cache_.acquire();
+  try {
+    cache_.load(trunk.sequence, live.saved.state, live.saved.positions);
+  } catch (const Error&) {  // nothing of the text is lost, it goes no further
+    trunk.sequence = Sequence();
+    finish(live, FinishReason::kLength);
+    sweep();
+    return true;
+  }
+  live.saved = {};
+  enter(std::move(queue_.front()));
+  queue_.pop_front();
+  return true;
 }
 
 // The encoder reads the prompt; what is left of it for the decoder is the token that it starts from, in the
@@ -444,8 +528,7 @@ Engine::Impl::StepPlan Engine::Impl::plan_step() {
       }
       return plan;
     }
-    finish(*live_.back(), FinishReason::kLength);
-    sweep();
+    relieve();
   }
 }
 
@@ -467,8 +550,8 @@ void Engine::Impl::draft(StepPlan& plan) const {
 
 std::vector<Event> Engine::Impl::step() {
   settle_cancelled();
-  settle_cancelled_branches();
   admit();
+  settle_cancelled_branches();  // of an answer that had been set aside too
   StepPlan plan = plan_step();
   std::vector<Share>& shares = plan.shares;
   if (!shares.empty()) {
@@ -498,7 +581,7 @@ std::vector<Event> Engine::Impl::step() {
     if (status == Decoder::Status::kDone) {
       take_results(plan, seconds_since(start));
     } else if (status == Decoder::Status::kFull && !retained_.evict()) {
-      finish(*live_.back(), FinishReason::kLength);
+      relieve();
     }
     // kAborted: nothing has changed; the next step() settles who was cancelled.
   }

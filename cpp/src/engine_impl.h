@@ -57,7 +57,7 @@ class Engine::Impl {
   std::string cannot_join_;
   std::atomic<bool> busy_{false};
   std::deque<std::unique_ptr<Live>> queue_;
-  std::vector<std::unique_ptr<Live>> live_;  // in order of admission
+  std::vector<std::unique_ptr<Live>> live_;  // in order of submission
   std::vector<Event> events_;                // of the running step, or of one that failed
 
  private:
@@ -82,6 +82,11 @@ class Engine::Impl {
   [[nodiscard]] std::size_t most_read_twice(const Protocol& protocol) const;
   [[nodiscard]] bool is_long_to_read(const Live& live) const;
   void admit();
+  void enter(std::unique_ptr<Live> live);
+  [[nodiscard]] std::size_t reserve(const Live& live) const;
+  void relieve();
+  [[nodiscard]] bool set_aside(Live& live);
+  [[nodiscard]] bool resume(Live& live);
   // What other answers under way have of a prompt.
   struct Shared {
     const Live* live = nullptr;  // the one that has the most of it
@@ -91,6 +96,7 @@ class Engine::Impl {
   [[nodiscard]] Shared find_shared(const Layout& prompt, std::size_t n_most) const;
   [[nodiscard]] bool encode(Live& live);
   [[nodiscard]] bool make_room(std::size_t n_cells);
+  [[nodiscard]] bool finds_room(std::size_t n_cells, const Live& live);
   // The lanes of a step and how many more tokens fill it up.
   struct StepPlan {
     std::vector<Share> shares;

@@ -46,6 +46,12 @@ Pos Sequence::pos_max() const {
   return most;
 }
 
+std::vector<Pos> Sequence::positions() const {
+  std::vector<Pos> found;
+  for (const Cell& cell : cells_) found.push_back(cell.pos);
+  return found;
+}
+
 Sequence Sequence::fork(Pos end) const {
   Sequence copy = cache_->acquire();
   llama_memory_seq_cp(llama_get_memory(cache_->context_), id_, copy.id_, -1, end);

@@ -275,7 +275,7 @@ void Engine::Impl::take_token(Live& live, Lane& lane, Token token, Likelihood li
 void Engine::Impl::act(Live& live, Lane& lane, const Outcome& outcome, std::size_t undecoded) {
   if (outcome.action == Action::kFork) {
     live.titles = outcome.titles;
-    if (!make_room(cells_for_branches(live))) {
+    if (!finds_room(cells_for_branches(live), live)) {
       act(live, lane, lane.parser->give_up_plan("cells for the branches are missing"), undecoded);
       return;
     }

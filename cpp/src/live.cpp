@@ -36,6 +36,13 @@ bool Lane::rewind(std::size_t n, std::size_t undecoded, Token ban) {
   return true;
 }
 
+void Lane::begin_again(Pos fork_position) {
+  pending.insert(pending.begin(), record.token_ids.begin(), record.token_ids.end());
+  record = Layout();
+  next = fork_position;
+  sequence = Sequence();
+}
+
 std::vector<Token> Lane::token_ids() const {
   std::vector<Token> ids = record.token_ids;
   ids.insert(ids.end(), tail.begin(), tail.end());

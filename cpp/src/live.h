@@ -58,6 +58,8 @@ struct Lane {
   // Takes back the last n tokens of the answer, of which `undecoded` are not in the cells; the token before
   // them will be decoded again for its logits. False where the memory cannot.
   [[nodiscard]] bool rewind(std::size_t n, std::size_t undecoded, Token ban);
+  // Its sequence goes; what it had decoded will be decoded again, from the fork on.
+  void begin_again(Pos fork_position);
   // A branch's tokens, decoded or not.
   [[nodiscard]] std::vector<Token> token_ids() const;
 };
@@ -69,6 +71,13 @@ struct Segment {
   std::string text;
   std::size_t n_heading = 0;  // bytes before the body
   std::size_t n_sent = 0;     // bytes that have left as events
+};
+
+// A sequence that has left the cells.
+struct Saved {
+  std::vector<std::uint8_t> state;
+  std::vector<Pos> positions;  // of its cells
+  [[nodiscard]] explicit operator bool() const { return !state.empty(); }
 };
 
 struct Live {
@@ -84,6 +93,8 @@ struct Live {
   bool forking = false;             // the plan is complete, its last token is on its way into the cells
   bool stopping = false;            // a branch met a stop string: end after this block
   bool from_serial_prompt = false;  // the request's serial prompt has become its prompt
+  bool set_aside = false;           // it had to make room, and is in the queue again or was
+  Saved saved;                      // of the trunk, while it is set aside amid its answer
   std::vector<Segment> segments;
   std::vector<BlockResult> blocks;
   std::string fallback;

@@ -169,7 +169,26 @@ TEST(step_that_was_broken_off_is_done_again) {
   }
 }
 
-TEST(step_that_finds_no_cells_ends_the_youngest_request) {
+TEST(step_that_finds_no_cells_makes_the_youngest_of_two_wait) {
+  const auto model = tiny_model("storyteller");
+  Engine engine(model, exact());
+  for (std::size_t k = 0; k < 12; ++k) {
+    engine.submit(story(*model, JoinRule::kSum));
+    engine.submit(story(*model, JoinRule::kSum));
+    inject(k, find_no_cells);
+    std::size_t n_told = 0;
+    for (const Event& event : run(engine)) {
+      if (event.kind != EventKind::kDone) continue;
+      CHECK_EQ(event.result->text, std::string(kStory));
+      ++n_told;
+    }
+    CHECK_EQ(n_told, std::size_t{2});
+    CHECK(!is_pending());
+    CHECK_EMPTY(engine);
+  }
+}
+
+TEST(step_that_finds_no_cells_ends_a_request_that_is_alone) {
   const auto model = tiny_model("storyteller");
   Engine engine(model, exact());
   for (std::size_t k = 0; k < 12; ++k) {

@@ -160,7 +160,8 @@ class Engine {
   // Checks everything, decodes nothing. Throws std::invalid_argument, ContextFullError, ProtocolError,
   // EngineBusyError.
   RequestId submit(Request request);
-  // One decode step over all live lanes; returns what happened, in order. Empty when nothing is left.
+  // One decode step over all live lanes; returns what happened, in order. Empty when nothing is left. Where
+  // cells run out, the youngest request waits until others have ended; one that is alone ends with kLength.
   // Throws EngineBusyError; DecodeError: all requests of the step are over, as their events in the next
   // step() say, and the engine serves the others.
   std::vector<Event> step();

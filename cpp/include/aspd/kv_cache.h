@@ -27,7 +27,8 @@ class Sequence {
   [[nodiscard]] std::int32_t id() const { return id_; }
   [[nodiscard]] explicit operator bool() const { return cache_ != nullptr; }
   [[nodiscard]] std::size_t n_cells() const { return cells_.size(); }
-  [[nodiscard]] Pos pos_max() const;  // -1: empty
+  [[nodiscard]] Pos pos_max() const;                 // -1: empty
+  [[nodiscard]] std::vector<Pos> positions() const;  // of its cells, [n_cells], several may be equal
 
   // A new sequence that shares the cells at positions below `end` (-1: all of them; a recurrent memory can
   // only share all). Throws std::length_error when no id is free.
