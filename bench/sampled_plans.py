@@ -4,7 +4,7 @@ Answers prompts of a data set's held-out split at a temperature, several at once
 answers have a block, and every reason why a plan was taken back. A plan that is sound but does not pay is no
 fault.
 
-    python bench/sampled_plans.py MODEL SET.jsonl [--n 500] [--temperature 0.8] [--seed 1]
+    python bench/sampled_plans.py MODEL SET.jsonl [--n 500] [--temperature 0.8] [--seed 1] [--at-once 8]
 """
 
 from __future__ import annotations
@@ -20,12 +20,10 @@ from aspd_local import Model, protocol
 from aspd_local.results import Answer
 from aspd_local.train.examples import read_records
 
-AT_ONCE = 8
-
 
 async def answer_all(model: Model, prompts: list[str], args: argparse.Namespace) -> list[Answer]:
     """The answers, a few under way at a time, [n_prompts]."""
-    room = asyncio.Semaphore(AT_ONCE)
+    room = asyncio.Semaphore(args.at_once)
     done = 0
 
     async def one(number: int, prompt: str) -> Answer:
@@ -52,11 +50,12 @@ def main() -> None:
     parser.add_argument("--temperature", type=float, default=0.8)
     parser.add_argument("--max-tokens", type=int, default=400)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--at-once", type=int, default=8, help="1: titles are decoded before they are chosen")
     args = parser.parse_args()
     held_out = [r.prompt for r in read_records(args.data) if r.split == "test" and r.prompt is not None]
     prompts = [held_out[i % len(held_out)] for i in range(args.n)]
     file = protocol.load("aspd")
-    with Model(args.model, n_ctx=8192, n_requests=AT_ONCE, n_lanes=16) as model:
+    with Model(args.model, n_ctx=8192, n_requests=args.at_once, n_lanes=16) as model:
         markers = protocol.marker_ids(file, model.core).values()
         spellings = {model.core.piece(marker, special=True).decode() for marker in markers}
         answers = asyncio.run(answer_all(model, prompts, args))
