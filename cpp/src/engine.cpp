@@ -265,11 +265,21 @@ bool Engine::Impl::make_room(std::size_t n_cells) {
   return true;
 }
 
+// Whether a sequence is free, if need be one that was retained.
+bool Engine::Impl::make_sequence() {
+  while (cache_.sequences_free() < 1) {
+    if (!retained_.evict()) return false;
+  }
+  return true;
+}
+
+// Whether the youngest answer can make room for others. What an encoder has read is in no cell.
+bool Engine::Impl::may_wait() const { return live_.size() > 1 && !model_->has_encoder(); }
+
 // As make_room(); beside others it may also wait until it is there: until they have ended, or are set aside.
 bool Engine::Impl::finds_room(std::size_t n_cells, const Live& live) {
   if (make_room(n_cells)) return true;
-  const bool may_wait = live_.size() > 1 && !model_->has_encoder();
-  return may_wait && live.trunk.sequence.n_cells() + n_cells <= cache_.n_cells();
+  return may_wait() && live.trunk.sequence.n_cells() + n_cells <= cache_.n_cells();
 }
 
 Engine::Impl::Shared Engine::Impl::find_shared(const Layout& prompt, std::size_t n_most) const {
@@ -314,7 +324,7 @@ void Engine::Impl::admit() {
   while (!queue_.empty() && static_cast<std::int32_t>(live_.size()) < options_.n_requests) {
     Live& live = *queue_.front();
     if (live.saved) {
-      if (!resume(live)) return;
+      if (!resume()) return;
       continue;
     }
     if (is_long_to_read(live)) {
@@ -324,8 +334,7 @@ void Engine::Impl::admit() {
     }
     const Layout& prompt = live.request.prompt;
     Lane& trunk = live.trunk;
-    while (cache_.sequences_free() < 1 && retained_.evict()) {
-    }
+    make_sequence();
     const std::size_t n_most = prompt.size() - 1;
     const std::size_t n_retained = retained_.n_shared(prompt, n_most);
     const Shared shared = find_shared(prompt, n_most);
@@ -363,13 +372,15 @@ void Engine::Impl::admit() {
     if (live.timings.prompt_s == 0) live.timings.queue_s = seconds_since(live.submitted);
     if (model_->has_encoder() && !encode(live)) return;
     live.phase = Live::Phase::kPrompt;
-    enter(std::move(queue_.front()));
-    queue_.pop_front();
+    enter();
     advance_prompt(live);
   }
 }
 
-void Engine::Impl::enter(std::unique_ptr<Live> live) {
+// The first of the queue becomes one of the living.
+void Engine::Impl::enter() {
+  std::unique_ptr<Live> live = std::move(queue_.front());
+  queue_.pop_front();
   const auto later = std::find_if(live_.begin(), live_.end(),
                                   [&](const std::unique_ptr<Live>& other) { return other->id > live->id; });
   live_.insert(later, std::move(live));
@@ -383,14 +394,14 @@ std::size_t Engine::Impl::reserve(const Live& live) const {
 
 // The cells are used up: the youngest answer waits until others have ended. One that has them to itself ends.
 void Engine::Impl::relieve() {
-  if (live_.size() < 2 || !set_aside(*live_.back())) finish(*live_.back(), FinishReason::kLength);
+  if (!may_wait() || !set_youngest_aside()) finish(*live_.back(), FinishReason::kLength);
   sweep();
 }
 
 // The trunk's cells are kept outside the cache. Branches are short: theirs are decoded again, and so is a
 // prompt that is still being read.
-bool Engine::Impl::set_aside(Live& live) {
-  if (model_->has_encoder()) return false;  // what it has read is in no cell
+bool Engine::Impl::set_youngest_aside() {
+  Live& live = *live_.back();
   Lane& trunk = live.trunk;
   if (live.phase == Live::Phase::kPrompt || live.phase == Live::Phase::kPromptBlock) {
     live.branches.clear();
@@ -415,13 +426,13 @@ bool Engine::Impl::set_aside(Live& live) {
   return true;
 }
 
-// False: there is no room for it yet.
-bool Engine::Impl::resume(Live& live) {
+// Of the first in the queue, which was set aside. False: there is no room for it yet.
+bool Engine::Impl::resume() {
+  Live& live = *queue_.front();
   Lane& trunk = live.trunk;
   std::size_t needed = live.saved.positions.size() + trunk.pending.size();
   for (const Lane& lane : live.branches) needed += lane.pending.size();
-  while (cache_.sequences_free() < 1 && retained_.evict()) {
-  }
+  make_sequence();
   if (!make_room(needed + reserve(live)) && !live_.empty()) return false;
   trunk.sequence = cache_.acquire();
   try {
@@ -433,8 +444,7 @@ bool Engine::Impl::resume(Live& live) {
     return true;
   }
   live.saved = {};
-  enter(std::move(queue_.front()));
-  queue_.pop_front();
+  enter();
   return true;
 }
 
@@ -700,8 +710,7 @@ void Engine::Impl::load_state(const Layout& layout, const std::vector<std::uint8
   layout.validate();
   require(layout.size() > 0, "the layout is empty");
   if (layout.size() > cache_.n_cells()) throw ContextFullError(layout.size(), cache_.n_cells());
-  while (cache_.sequences_free() < 1 && retained_.evict()) {
-  }
+  make_sequence();
   if (!make_room(layout.size())) throw ContextFullError(layout.size(), cache_.cells_free());
   Sequence sequence = cache_.acquire();
   cache_.load(sequence, state, layout.positions);

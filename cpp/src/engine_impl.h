@@ -82,11 +82,12 @@ class Engine::Impl {
   [[nodiscard]] std::size_t most_read_twice(const Protocol& protocol) const;
   [[nodiscard]] bool is_long_to_read(const Live& live) const;
   void admit();
-  void enter(std::unique_ptr<Live> live);
+  void enter();
   [[nodiscard]] std::size_t reserve(const Live& live) const;
   void relieve();
-  [[nodiscard]] bool set_aside(Live& live);
-  [[nodiscard]] bool resume(Live& live);
+  [[nodiscard]] bool may_wait() const;
+  [[nodiscard]] bool set_youngest_aside();
+  [[nodiscard]] bool resume();
   // What other answers under way have of a prompt.
   struct Shared {
     const Live* live = nullptr;  // the one that has the most of it
@@ -96,6 +97,7 @@ class Engine::Impl {
   [[nodiscard]] Shared find_shared(const Layout& prompt, std::size_t n_most) const;
   [[nodiscard]] bool encode(Live& live);
   [[nodiscard]] bool make_room(std::size_t n_cells);
+  bool make_sequence();
   [[nodiscard]] bool finds_room(std::size_t n_cells, const Live& live);
   // The lanes of a step and how many more tokens fill it up.
   struct StepPlan {

@@ -457,9 +457,7 @@ void Engine::Impl::start_waiting(Live& live, std::size_t& lanes) {
   for (Lane& lane : live.branches) {
     if (lane.stage != Lane::Stage::kWaiting) continue;
     if (lanes >= static_cast<std::size_t>(options_.n_lanes)) return;
-    while (cache_.sequences_free() < 1 && retained_.evict()) {
-    }
-    if (cache_.sequences_free() < 1) return;
+    if (!make_sequence()) return;
     // Branches that have ended may be joined already: only what lies before the fork is shared.
     lane.sequence = live.trunk.sequence.fork(lane.next);
     lane.stage = Lane::Stage::kRunning;

@@ -9,7 +9,6 @@ import pytest
 from aspd_local import _core
 from aspd_local.layout import JOIN_RULES, JoinRule
 from driver import answer, aspd, open_engine, request
-from driver import request as serial
 from tiny.files import TinyModel
 
 N_CELLS = 256
@@ -66,6 +65,10 @@ def test_answers_that_do_not_fit_together_are_those_of_each_alone(
         assert [each.finish_reason for each in together] == [each.finish_reason for each in alone]
         assert watched.engine.cells_in_use == 0
         assert watched.engine.sequences_free == watched.engine.n_sequences
+
+
+def _serial(first: int) -> _core.Request:
+    return request([first] * 60, retain=False, max_tokens=50)
 
 
 STAGES = {"before": (False, False), "block": (True, False), "behind": (True, True)}  # forked, joined
@@ -133,7 +136,7 @@ def test_an_answer_that_has_all_cells_to_itself_ends_where_they_do(forking: Tiny
 @pytest.mark.parametrize("name", ["tiny_qwen2", "tiny_cohere2", "tiny_mamba", "tiny_lfm2", "tiny_rwkv7"])
 def test_serial_answers_of_any_memory_wait(name: str, request: pytest.FixtureRequest) -> None:
     tiny: TinyModel = request.getfixturevalue(name)
-    wanted = [serial([40 + i] * 60, retain=False, max_tokens=50) for i in range(3)]
+    wanted = [_serial(40 + i) for i in range(3)]
     alone = [answer(open_engine(tiny, n_ctx=N_CELLS), each) for each in wanted]
     watched = Watched(tiny)
     numbers = [watched.engine.submit(each) for each in wanted]
