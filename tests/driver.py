@@ -100,7 +100,9 @@ def translate(event: _core.Event) -> events.Event:
     if event.kind == _core.EventKind.TEXT:
         return events.Text(branch, event.offset, event.text)
     if event.kind == _core.EventKind.FORK:
-        return events.Fork(event.block, tuple(event.titles))
+        return events.Fork(event.block, tuple(event.titles), event.offset)
+    if event.kind == _core.EventKind.UNFORK:
+        return events.Unfork(event.block)
     if event.kind == _core.EventKind.END:
         assert branch
         return events.End(branch, "stop")

@@ -59,18 +59,17 @@ def test_more_or_something_else(question: str) -> None:
 def model(tiny_typable_markers: TinyModel) -> Any:
     settings: dict[str, Any] = {"n_ctx": 32768, "flash_attn": "off", "cache_type": "f32", "profile": "off"}
     with Model(tiny_typable_markers.path, **settings) as opened:
-        assert opened.protocol == "prompted"
         yield opened
 
 
 def test_a_question_for_one_value_is_read_once(model: Model) -> None:
     question = "How many bricks are in a house?"
-    prepared = model.prepare(question, temperature=0, max_tokens=4)
+    prepared = model.prepare(question, temperature=0, max_tokens=4, parallel="prompted")
     serial = model.prepare(question, temperature=0, max_tokens=4, parallel="off")
     assert prepared.request.protocol is None
     assert prepared.request.serial_prompt is None
     assert prepared.request.prompt.token_ids == serial.request.prompt.token_ids
-    answer = model.chat(question, temperature=0, max_tokens=4)
+    answer = model.chat(question, temperature=0, max_tokens=4, parallel="prompted")
     assert answer.fallback is None
     assert answer.usage.prompt_tokens == len(serial.request.prompt)
 
@@ -84,7 +83,7 @@ def test_a_question_for_one_value_is_read_once(model: Model) -> None:
     ],
 )
 def test_others_are_asked_under_instructions(model: Model, question: str, options: dict[str, Any]) -> None:
-    prepared = model.prepare(question, **options)
+    prepared = model.prepare(question, parallel="prompted", **options)
     assert prepared.request.protocol is not None
     serial = model.prepare(question, parallel="off")
     assert len(prepared.request.prompt) > len(serial.request.prompt) + 1000

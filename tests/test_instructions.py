@@ -21,7 +21,8 @@ SETTINGS: dict[str, Any] = {
     "cache_type": "f32",
     "profile": "off",
 }
-ANSWER: dict[str, Any] = {"temperature": 0, "max_tokens": 12}
+ANSWER: dict[str, Any] = {"temperature": 0, "max_tokens": 12, "parallel": "prompted"}
+SERIAL: dict[str, Any] = {**ANSWER, "parallel": "off"}
 
 
 @pytest.fixture
@@ -74,15 +75,13 @@ def test_an_answer_without_a_plan_keeps_them_too(path: Path, cache: Path) -> Non
     (kept,) = cache.iterdir()
     assert ask(path)[1:] == (len(_instructions(path)), len(_instructions(path)))
     with Model(path, **SETTINGS) as model:
-        assert (
-            model.chat("Hello", **ANSWER).text == text == model.chat("Hello", parallel="off", **ANSWER).text
-        )
+        assert model.chat("Hello", **ANSWER).text == text == model.chat("Hello", **SERIAL).text
     assert list(cache.iterdir()) == [kept]
 
 
 def _instructions(path: Path) -> Any:
     with Model(path, **SETTINGS) as model:
-        return model.prepare("Hello").instructions
+        return model.prepare("Hello", **ANSWER).instructions
 
 
 def test_questions_that_list_their_parts_have_instructions_of_their_own(path: Path, cache: Path) -> None:
@@ -128,7 +127,7 @@ def test_another_file_build_or_setting_has_cells_of_its_own(path: Path, cache: P
 
 def test_nothing_is_kept_where_that_is_not_wanted(path: Path, cache: Path) -> None:
     with Model(path, instructions="read", **SETTINGS) as model:
-        assert model.prepare("Hello").instructions is None
+        assert model.prepare("Hello", **ANSWER).instructions is None
         model.chat("Hello", **ANSWER)
     assert not cache.exists()
     with pytest.raises(ValueError, match="instructions must be one of"):
@@ -138,9 +137,9 @@ def test_nothing_is_kept_where_that_is_not_wanted(path: Path, cache: Path) -> No
 def test_a_system_text_of_the_users_is_no_part_of_them(path: Path, cache: Path) -> None:
     chat = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]
     with Model(path, **SETTINGS) as model:
-        assert model.prepare(chat).instructions is None  # type: ignore[arg-type]
-        assert model.prepare("Hello", parallel="off").instructions is None
-        assert model.prepare("Hello").instructions is not None
+        assert model.prepare(chat, **ANSWER).instructions is None  # type: ignore[arg-type]
+        assert model.prepare("Hello", **SERIAL).instructions is None
+        assert model.prepare("Hello", **ANSWER).instructions is not None
     assert not cache.exists()
 
 

@@ -20,7 +20,9 @@ from aspd_local import (
     ModelError,
     ProtocolError,
     Text,
+    _core,
     fold,
+    protocol,
 )
 from aspd_local.chat import Message
 from tiny.files import TinyModel, random_tensors, write_llama_tensors
@@ -259,6 +261,81 @@ def test_nothing_to_save_is_a_value_error(model: Model, tmp_path: Path) -> None:
         model.save_session(tmp_path / "chat.aspd")
 
 
+# --- models without markers ------------------------------------------------------------------------------
+
+LISTED = "So:\n1. X: klmnopqvyz\n2. Y: ghj\nEnd"
+
+
+@pytest.fixture(scope="module")
+def listing(tiny_folder: Path) -> TinyModel:
+    """Writes LISTED, and the second lead where the first body is left out."""
+    script = Script([f"assistant\n{LISTED}{EOS}", "...\n2. Y:"])
+    vocabulary = Vocabulary(markers="absent")
+    return write_scripted(tiny_folder / "listing.gguf", script, seed=18, vocabulary=vocabulary)
+
+
+@pytest.fixture
+def plain(listing: TinyModel, monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
+    """Two items are a list to it: a model with so short a memory does not count further."""
+    known = protocol.list_rules
+
+    def rules(file: protocol.ProtocolFile) -> _core.ListRules:
+        found = known(file)
+        found.min_items = 2
+        return found
+
+    monkeypatch.setattr(protocol, "list_rules", rules)
+    with Model(listing.path, **EXACT, profile="off") as model:
+        yield model
+
+
+def test_a_model_without_markers_takes_its_own_lists_apart(plain: Model) -> None:
+    answer = plain.chat("Hello", temperature=0)
+    assert (plain.protocol, answer.protocol, answer.fallback) == ("intrinsic", "intrinsic", None)
+    assert answer.text == plain.chat("Hello", temperature=0, parallel="off").text == LISTED
+    (block,) = answer.blocks
+    assert [branch.title for branch in block.branches] == ["X", "Y"]
+    for branch in block.branches:
+        assert answer.text[slice(*branch.span)] == branch.text
+
+
+def test_so_it_does_behind_a_plain_prompt(plain: Model) -> None:
+    answer = plain.generate("assistant\n", temperature=0)
+    assert (answer.protocol, answer.text, len(answer.blocks)) == ("intrinsic", LISTED, 1)
+
+
+def test_a_question_is_asked_as_it_would_be_serially(plain: Model) -> None:
+    prepared = plain.prepare("Hello")
+    assert prepared.request.protocol is not None
+    assert (prepared.request.serial_prompt, prepared.instructions) == (None, None)
+    serial = plain.prepare("Hello", parallel="off").request
+    assert prepared.request.prompt.token_ids == serial.prompt.token_ids
+
+
+def test_next_turn_behind_a_list_decodes_only_what_is_new(plain: Model) -> None:
+    for ways in (("auto", "auto"), ("auto", "off"), ("off", "auto")):
+        plain.reset()
+        first = plain.chat("Hello", temperature=0, parallel=ways[0])
+        turns = [user("Hello"), assistant(first), user("And?")]
+        again = plain.chat(turns, temperature=0, parallel=ways[1])
+        # All but the answer's last token, whose cell is filled by the next one's step.
+        n_cached = first.timings.prompt_tokens + len(plain.tokenize(first.text)) - 1
+        assert again.timings.cached_tokens >= n_cached
+
+
+@pytest.mark.parametrize("options", [{"plan": "always"}, {"join_rule": "sum"}], ids=str)
+def test_who_asks_for_a_plan_or_a_join_gets_a_protocol_that_has_them(
+    plain: Model, options: dict[str, Any]
+) -> None:
+    assert plain.prepare("Hello", parallel="off", **options).protocol == "serial"
+    with Model(plain.path, **{**EXACT, "n_ctx": 32768}, profile="off") as roomy:
+        assert roomy.prepare("Hello", **options).protocol == "prompted"
+    with pytest.raises(ValueError, match="intrinsic"):
+        plain.chat("Hello", parallel="intrinsic", **options)
+    answer = plain.generate("assistant\n", temperature=0, **options)
+    assert (answer.protocol, answer.text) == ("serial", LISTED)
+
+
 # --- bad input ---------------------------------------------------------------------------------------------
 
 
@@ -311,7 +388,7 @@ def test_another_join_rule_for_one_answer(model: Model) -> None:
 
 def test_markers_that_are_not_control_tokens_are_refused(tiny_typable_markers: TinyModel) -> None:
     with Model(tiny_typable_markers.path, **EXACT) as model:
-        assert model.protocol == "prompted"
+        assert model.protocol == "intrinsic"
         with pytest.raises(ProtocolError, match="CONTROL") as caught:
             model.chat("Hello", parallel="aspd")
         assert caught.value.protocol == "aspd"
@@ -321,10 +398,9 @@ def test_an_answer_without_a_plan_is_the_serial_one(tiny_typable_markers: TinyMo
     """Instructions leave no trace in it, in the chat's history or in its session."""
     room = {**EXACT, "n_ctx": 32768}  # to this vocabulary the instructions are long
     with Model(tiny_typable_markers.path, **room) as model, Model(tiny_typable_markers.path, **room) as other:
-        assert model.protocol == "prompted"
         turns = [user("Hello")]
         for question in ("And?", "Why?"):
-            found = model.chat(turns, temperature=0, max_tokens=12)
+            found = model.chat(turns, temperature=0, max_tokens=12, parallel="prompted")
             assert found.text == other.chat(turns, temperature=0, max_tokens=12, parallel="off").text != ""
             assert found.blocks == ()
             turns += [assistant(found), user(question)]

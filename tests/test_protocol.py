@@ -25,7 +25,7 @@ def raw(name: str) -> Raw:
 
 
 def test_the_packages_protocols_load() -> None:
-    assert protocol.names() == ("aspd", "prompted")
+    assert protocol.names() == ("aspd", "intrinsic", "prompted")
     for name in protocol.names():
         assert protocol.load(name).name == name
 

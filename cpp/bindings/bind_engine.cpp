@@ -114,6 +114,7 @@ void bind_results(py::module_& m) {
   py::native_enum<EventKind>(m, "EventKind", "enum.Enum")
       .value("TEXT", EventKind::kText)
       .value("FORK", EventKind::kFork)
+      .value("UNFORK", EventKind::kUnfork)
       .value("END", EventKind::kEnd)
       .value("JOIN", EventKind::kJoin)
       .value("DONE", EventKind::kDone)

@@ -8,6 +8,7 @@
 namespace py = pybind11;
 
 void bind_protocol(py::module_& m) {
+  using aspd::ListRules;
   using aspd::Marker;
   using aspd::PlanRules;
   using aspd::Protocol;
@@ -43,9 +44,26 @@ void bind_protocol(py::module_& m) {
       .def_readwrite("max_bytes", &PlanRules::max_bytes)
       .def_readwrite("forbid_list_marks", &PlanRules::forbid_list_marks);
 
+  py::class_<ListRules>(m, "ListRules", "What counts as a list of the model's own; see aspd_local.protocol.")
+      .def(py::init<>())
+      .def_readwrite("bullets", &ListRules::bullets)
+      .def_readwrite("number_ends", &ListRules::number_ends)
+      .def_readwrite("emphasis", &ListRules::emphasis)
+      .def_readwrite("lead_ends", &ListRules::lead_ends)
+      .def_readwrite("elision", &ListRules::elision)
+      .def_readwrite("min_items", &ListRules::min_items)
+      .def_readwrite("max_items", &ListRules::max_items)
+      .def_readwrite("max_words", &ListRules::max_words)
+      .def_readwrite("max_bytes", &ListRules::max_bytes)
+      .def_readwrite("min_mark", &ListRules::min_mark)
+      .def_readwrite("min_first_mark", &ListRules::min_first_mark)
+      .def_readwrite("max_order", &ListRules::max_order)
+      .def_readwrite("max_tail", &ListRules::max_tail);
+
   py::class_<Protocol>(m, "Protocol", "Markers and rules as the engine uses them; see aspd_local.protocol.")
       .def(py::init<>())
       .def_readwrite("name", &Protocol::name)
+      .def_readwrite("lists", &Protocol::lists)
       .def_readwrite("text_markers", &Protocol::text_markers)
       .def_readwrite("plan_open", &Protocol::plan_open)
       .def_readwrite("item_open", &Protocol::item_open)

@@ -129,6 +129,12 @@ void Engine::Impl::check(const Request& request) const {
   if (!request.protocol) return;
   const Protocol& protocol = *request.protocol;
   const auto fail = [&](const std::string& what) { throw ProtocolError(protocol.name, what); };
+  if (protocol.lists) {
+    if (protocol.join_rule != JoinRule::kLinear) fail("lists need the join rule 'linear'");
+    if (request.plan_always || request.serial_prompt) fail("lists have no plan");
+    if (protocol.lists->elision.empty()) fail("lists need an elision");
+    return;
+  }
   if (protocol.branch_seed.empty()) fail("a branch needs a seed");
   const bool keeps_cells = protocol.join_rule == JoinRule::kSum || protocol.join_rule == JoinRule::kLongest;
   if (keeps_cells && protocol.join_seed.empty()) fail("a join that keeps the branches needs a seed");
@@ -186,8 +192,15 @@ void Engine::Impl::begin_trunk(Live& live) const {
   live.trunk = Lane();
   Lane& trunk = live.trunk;
   trunk.sampler = std::make_unique<Sampler>(model_.get(), own.sampling, 0);
-  trunk.parser = std::make_unique<Parser>(live.protocol(), Parser::State::kTrunk, own.max_branches);
+  const Protocol* markers =
+      own.protocol && own.protocol->lists ? nullptr : live.protocol();  // lists have none
+  trunk.parser = std::make_unique<Parser>(markers, Parser::State::kTrunk, own.max_branches);
   trunk.text = std::make_unique<LaneText>(&own.stop);
+  live.outline.reset();
+  live.found.reset();
+  live.finder.reset();
+  if (own.protocol && own.protocol->lists && own.script.empty())
+    live.finder = std::make_unique<ListFinder>(&*own.protocol->lists);
   if (!own.script.empty()) trunk.script = own.script.front();
   live.timings.prompt_tokens = static_cast<std::int64_t>(own.prompt.size());
 }
@@ -225,6 +238,7 @@ void Engine::Impl::settle_cancelled_branches() {
       for (Lane& lane : live->branches) {
         if (lane.block != block || lane.branch != branch || lane.ended) continue;
         stop_branch(*live, lane);
+        conduct(*live);
         break;  // the block may be over, and its lanes gone
       }
     }
@@ -419,6 +433,12 @@ bool Engine::Impl::set_youngest_aside() {
       lane.stage = Lane::Stage::kWaiting;
     }
     trunk.sequence = Sequence();
+    if (live.in_list()) {
+      live.outline->over = true;
+      live.outline->lane.sequence = Sequence();
+    } else if (live.outline) {
+      drop_outline(live);
+    }
   }
   live.set_aside = true;
   queue_.push_front(std::move(live_.back()));
@@ -527,6 +547,7 @@ Engine::Impl::StepPlan Engine::Impl::plan_step() {
       draft(plan);
       return plan;
     }
+    if (drop_an_outline()) continue;
     plan.n_padding = 0;
     // The cells are used up. Prompts and seeds wait; if single tokens do not fit either, the youngest ends.
     if (cache_.cells_free() >= shares.size()) {
@@ -545,15 +566,27 @@ Engine::Impl::StepPlan Engine::Impl::plan_step() {
 // A lane that is decoded alone pays little for a few tokens more. Where its protocol can tell what comes
 // next, that is decoded with it, and taken if the model chooses it: the text is the same, in fewer steps.
 void Engine::Impl::draft(StepPlan& plan) const {
-  if (plan.shares.size() != 1) return;
+  auto rows = static_cast<std::size_t>(std::min(options_.n_batch, n_outputs_));
+  std::size_t n_tokens = 0;
+  for (const Share& share : plan.shares) n_tokens += share.n_tokens;
+  std::size_t cells = cache_.cells_free() - std::min(cache_.cells_free(), n_tokens);
+  rows -= std::min(rows, std::max(plan.shares.size(), n_tokens));
+  for (Share& share : plan.shares) {
+    if (!share.lane->outlines || share.n_tokens < share.lane->pending.size()) continue;
+    share.drafts = share.live->outline->likely;
+    share.drafts.resize(std::min({share.drafts.size(), kMostDrafts, rows, cells}));
+    rows -= share.drafts.size();
+    cells -= share.drafts.size();
+    if (!share.drafts.empty()) plan.n_padding = 0;
+  }
+  if (plan.shares.size() != 1 || plan.shares.front().lane->outlines) return;
   Share& share = plan.shares.front();
   const Lane& lane = *share.lane;
   if (lane.pending.size() != 1 || !lane.wants_token || !lane.script.empty()) return;
   const std::vector<SeedPart> next = lane.parser->likely_next();
   if (next.empty()) return;
   share.drafts = seed_ids(*share.live->protocol(), next, "", 0);
-  const auto rows = static_cast<std::size_t>(std::min(options_.n_batch, n_outputs_));
-  const std::size_t most = std::min({kMostDrafts, rows - 1, cache_.cells_free() - 1});
+  const std::size_t most = std::min({kMostDrafts, rows, cells});
   share.drafts.resize(std::min(share.drafts.size(), most));
   if (!share.drafts.empty()) plan.n_padding = 0;
 }
@@ -639,7 +672,9 @@ void Engine::Impl::take_results(StepPlan& plan, double seconds) {
   }
   const double after = seconds_since(start);
   for (const auto& [live, phase] : phases) {
-    if (live->id != 0) live->book(after);
+    if (live->id == 0) continue;
+    live->book(after);
+    conduct(*live);
   }
   if (one_lane) {
     one_lane_times_.push_back(seconds + after);
@@ -665,6 +700,11 @@ void Engine::Impl::drop_all(const std::vector<Share>& shares) {
 }
 
 void Engine::Impl::finish(Live& live, FinishReason reason) {
+  if (live.in_list()) {
+    for (Lane& lane : live.branches) end_item(live, lane, reason);
+    join_items(live, true);
+  }
+  live.outline.reset();
   for (Lane& lane : live.branches) {
     if (live.phase != Live::Phase::kBlock || lane.stage == Lane::Stage::kDone) continue;
     if (lane.stage != Lane::Stage::kClosing) end_branch(live, lane, reason);

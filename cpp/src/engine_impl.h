@@ -150,10 +150,37 @@ class Engine::Impl {
   [[nodiscard]] BlockForecast forecast(const Protocol& protocol, std::int32_t n_branches) const;
   [[nodiscard]] double gain_of_plan(const Live& live) const;
 
+  // intrinsic.cpp
+  void follow(Live& live, Lane& lane, std::string_view piece);
+  void take_outlined(Live& live, Token token, Likelihood likelihood);
+  void write_next_mark(Outline& outline, Token token);
+  void write_lead_again(Outline& outline);
+  [[nodiscard]] bool builds_in_order(Live& live);
+  [[nodiscard]] static bool goes_round(const Lane& lane);
+  [[nodiscard]] double lead_logprob(const Outline& outline, std::size_t i) const;
+  void conduct(Live& live);
+  void begin_outline(Live& live);
+  void drop_outline(Live& live);
+  [[nodiscard]] bool drop_an_outline();
+  [[nodiscard]] bool should_fork(const Live& live) const;
+  [[nodiscard]] double gain_of_list(const Live& live, std::size_t n_items) const;
+  [[nodiscard]] std::size_t tokens_left(const Live& live) const;
+  bool fork_list(Live& live);
+  void open_item(Live& live, std::size_t i);
+  void grow_block(Live& live);
+  void unfork(Live& live);
+  void end_item(Live& live, Lane& lane, FinishReason reason);
+  [[nodiscard]] std::vector<Token> item_ids(const Live& live, const Lane& lane, std::size_t& n_kept) const;
+  void join_items(Live& live, bool ends);
+  void close_list(Live& live);
+
   // score.cpp
   template <typename Take>
   void walk(const Layout& layout, const Take& take);
 
+  [[nodiscard]] std::vector<double> read_logprobs(Sequence& sequence, Pos begin,
+                                                  const std::vector<Token>& token_ids,
+                                                  const std::vector<bool>& wanted);
   void check_scorable(const std::vector<Token>& token_ids) const;
   struct Stretch {
     Sequence* sequence;
@@ -174,6 +201,7 @@ class Engine::Impl {
   [[nodiscard]] std::string self_test();
 
   RequestId next_id_ = 1;
+  double usual_body_ = 0;  // tokens of an item's body, learnt from the answers so far; 0: nothing is known
   std::deque<double> one_lane_times_;  // seconds of the last one-lane steps
   std::mutex cancel_mutex_;
   std::set<RequestId> cancelled_;

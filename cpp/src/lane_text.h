@@ -22,6 +22,8 @@ class LaneText {
   // strip_end: white space at its end goes too.
   void begin_paragraph(std::string lead, bool strip_end);
 
+  // Bytes that were pushed and are not shown yet.
+  [[nodiscard]] std::size_t n_held() const { return bytes_.size() + pending_.size(); }
   [[nodiscard]] bool stopped() const { return !stop_match_.empty(); }
   [[nodiscard]] const std::string& stop_match() const { return stop_match_; }
 

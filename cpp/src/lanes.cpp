@@ -149,7 +149,13 @@ void Engine::Impl::choose(Share& share) {
   std::vector<Token> banned = lane.parser->banned();
   if (lane.ban_position == lane.next) banned.insert(banned.end(), lane.bans.begin(), lane.bans.end());
   Allowed allowed;
-  if (lane.parser->restricts()) {
+  if (lane.outlines) {
+    const OutlineReader& reader = share.live->outline->reader;
+    allowed = [&](Token token) {
+      if (model_->is_eog(token)) return reader.state() != OutlineReader::State::kSeparator;
+      return reader.allows(model_->piece(token));
+    };
+  } else if (lane.parser->restricts()) {
     allowed = [&](Token token) {
       return !model_->is_eog(token) && lane.parser->allows(token, model_->piece(token));
     };
@@ -157,13 +163,14 @@ void Engine::Impl::choose(Share& share) {
   const std::int32_t n_vocab = model_->n_vocab();
   const std::int32_t n_logprobs = share.live->request.n_logprobs;
   std::vector<float> before;  // the sampler changes the row
-  if (n_logprobs >= 0) before.assign(logits, logits + n_vocab);
+  const bool tells = n_logprobs >= 0 || lane.outlines;
+  if (tells) before.assign(logits, logits + n_vocab);
   if (share.live->decides_on_plan(lane)) {
     share.sampled = decide_on_plan(*share.live, logits);
   } else {
     share.sampled = lane.sampler->sample(logits, n_vocab, banned, allowed);
   }
-  if (n_logprobs >= 0 && share.sampled >= 0)
+  if (tells && share.sampled >= 0)
     share.likelihood = likelihood_of(share.sampled, before.data(), n_vocab, n_logprobs);
 }
 
@@ -202,7 +209,9 @@ void Engine::Impl::take_sampled(Share& share) {
     live.phase = Live::Phase::kTrunk;
   if (lane.script_at < lane.script.size()) token = lane.script[lane.script_at++];
   if (live.timings.first_token_s == 0) live.timings.first_token_s = seconds_since(live.submitted);
-  if (token < 0) {
+  if (lane.outlines) {
+    take_outlined(live, token, std::move(share.likelihood));
+  } else if (token < 0) {
     no_token(live, lane, false);
   } else {
     take_token(live, lane, token, std::move(share.likelihood));
@@ -241,6 +250,7 @@ void Engine::Impl::no_token(Live& live, Lane& lane, bool eog) {
             : parser.no_way_on("no token is allowed in the plan"),
         0);
   } else if (lane.block > 0) {
+    lane.ended_answer = eog;
     leave_branch(live, lane, FinishReason::kStop);
   } else if (!answer_serial_prompt(live, lane)) {
     finish(live, FinishReason::kStop);
@@ -265,7 +275,16 @@ void Engine::Impl::take_token(Live& live, Lane& lane, Token token, Likelihood li
   }
   lane.pending = {token};
   lane.wants_token = true;
-  act(live, lane, lane.parser->accept(token, model_->piece(token)), 1);
+  const std::string piece = model_->piece(token);
+  if (live.in_list()) {
+    Outcome outcome;
+    outcome.text = lane.item->push(piece);
+    if (lane.item->ended() || goes_round(lane)) outcome.action = Action::kBranchEnd;
+    act(live, lane, outcome, 1);
+  } else {
+    act(live, lane, lane.parser->accept(token, piece), 1);
+  }
+  if (live.id != 0) follow(live, lane, piece);
   if (trunk && live.id != 0 && live.phase == Live::Phase::kTrunk) (void)plan_as_asked(live);
   if (live.id != 0 && live.n_sampled >= most && !answer_serial_prompt(live, lane))
     finish(live, FinishReason::kLength);
@@ -408,6 +427,7 @@ void Engine::Impl::begin_block(Live& live) {
   event.kind = EventKind::kFork;
   event.request = live.id;
   event.block = block;
+  event.offset = live.trunk.offset;
   event.titles = live.titles;
   events_.push_back(std::move(event));
 
@@ -467,11 +487,16 @@ void Engine::Impl::start_waiting(Live& live, std::size_t& lanes) {
 
 // The lanes of a request that have something to decode.
 std::vector<Lane*> Engine::Impl::running_lanes(Live& live) const {
-  if (!live.in_block()) return {&live.trunk};
+  Lane* outline = live.outline && !live.outline->over ? &live.outline->lane : nullptr;
+  if (!live.in_block()) {
+    if (outline != nullptr) return {&live.trunk, outline};
+    return {&live.trunk};
+  }
   std::vector<Lane*> lanes;
   for (Lane& lane : live.branches) {
     if (lane.stage == Lane::Stage::kRunning || lane.stage == Lane::Stage::kClosing) lanes.push_back(&lane);
   }
+  if (outline != nullptr) lanes.insert(lanes.begin() + (lanes.empty() ? 0 : 1), outline);
   return lanes;
 }
 
@@ -507,6 +532,10 @@ void Engine::Impl::end_branch(Live& live, Lane& lane, FinishReason reason) {
 
 // As end_branch(); cells that the join will not keep need not be filled, so such a branch is over at once.
 void Engine::Impl::leave_branch(Live& live, Lane& lane, FinishReason reason) {
+  if (live.in_list()) {  // the block goes on until conduct() ends it
+    end_item(live, lane, reason);
+    return;
+  }
   end_branch(live, lane, reason);
   if (keeps_cells(live.protocol()->join_rule)) return;
   close_branch(live, lane);
@@ -641,6 +670,7 @@ void Engine::Impl::meet_stop(Live& live, Lane& lane) {
     return;
   }
   live.stopping = true;
+  if (live.outline) live.outline->over = true;
   for (Lane& later : live.branches) {
     if (later.branch <= lane.branch || later.stage == Lane::Stage::kDone) continue;
     later.stage = Lane::Stage::kDone;

@@ -3,11 +3,14 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "aspd/engine.h"
 #include "aspd/kv_cache.h"
+#include "aspd/lists.h"
 #include "aspd/parser.h"
 #include "lane_text.h"
 
@@ -50,6 +53,10 @@ struct Lane {
   bool ended = false;       // of a branch: nothing more is written
   bool end_sent = false;
   FinishReason reason = FinishReason::kStop;
+  std::unique_ptr<ItemReader> item;  // of an item of the model's own list, from its lead's end on
+  bool ended_answer = false;         // the model ended the answer with such an item
+  bool outlines = false;             // it writes an outline
+  std::size_t n_seed_bytes = 0;      // of such a branch: its mark, lead and closer
 
   // Books that the first n pending tokens are in the cells now.
   void decoded(std::size_t n);
@@ -73,6 +80,47 @@ struct Segment {
   std::size_t n_sent = 0;     // bytes that have left as events
 };
 
+// A list of the model's own whose other leads are written beside the body of its first item.
+struct Outline {
+  // An item whose lead has closed: the tokens of its mark, lead and closer.
+  struct Item {
+    std::vector<Token> token_ids;
+    std::vector<Lane::Kind> kinds;
+    std::vector<Likelihood> likelihoods;  // where asked for
+    std::string heading;                  // the same as bytes
+  };
+
+  Outline(ListStyle list_style, OutlineReader outline_reader)
+      : style(std::move(list_style)), reader(std::move(outline_reader)) {}
+
+  ListStyle style;
+  OutlineReader reader;
+  std::string elision;  // stands for a body
+  Lane lane;
+  std::size_t first = 0;         // index of the list's first token in the trunk's record
+  std::size_t first_kind = 0;    // and in its kinds
+  Pos begin = 0;                 // position of that token
+  std::size_t n_seed_bytes = 0;  // of the first item: its mark, lead and closer
+  std::vector<Item> items;       // from the second on
+  Item open;                     // the one that is being written
+  Item tail;                     // what stands behind the list; without a heading
+  std::vector<Token> separator;  // between two items
+  std::vector<Token> between;    // what stands between two leads: the left out body, the separator
+  std::vector<Token> likely;     // the next mark, to be decoded on the chance that it follows
+  std::size_t n_opened = 0;      // of `items`, those that have a branch
+  std::size_t n_sampled = 0;
+  std::size_t n_text = 0;    // of them that have become text of the answer
+  std::size_t offset = 0;    // of the block in the trunk's text, in code points
+  Pos behind_separator = 0;  // position of the second item's mark in the outline's lane
+  int n_retried = 0;         // leads that were begun anew
+  bool exhausted = false;    // it has said all that it had to say: only repetitions follow
+  bool order_asked = false;  // whether the items could stand in another order
+  bool over = false;         // it writes no more
+  bool ends_answer = false;  // the answer ends with its tail
+
+  [[nodiscard]] std::size_t n_items() const { return items.size() + 1; }
+};
+
 // A sequence that has left the cells.
 struct Saved {
   std::vector<std::uint8_t> state;
@@ -87,14 +135,17 @@ struct Live {
   Request request;
   Phase phase = Phase::kQueued;
   Lane trunk;
-  std::vector<Lane> branches;       // of the block that is open
-  std::vector<std::string> titles;  // of the block that is open or about to be
-  std::vector<AskedPart> asked;     // the same, where they are those that the question lists
-  bool forking = false;             // the plan is complete, its last token is on its way into the cells
-  bool stopping = false;            // a branch met a stop string: end after this block
-  bool from_serial_prompt = false;  // the request's serial prompt has become its prompt
-  bool set_aside = false;           // it had to make room, and is in the queue again or was
-  Saved saved;                      // of the trunk, while it is set aside amid its answer
+  std::vector<Lane> branches;          // of the block that is open
+  std::vector<std::string> titles;     // of the block that is open or about to be
+  std::vector<AskedPart> asked;        // the same, where they are those that the question lists
+  bool forking = false;                // the plan is complete, its last token is on its way into the cells
+  bool stopping = false;               // a branch met a stop string: end after this block
+  bool from_serial_prompt = false;     // the request's serial prompt has become its prompt
+  bool set_aside = false;              // it had to make room, and is in the queue again or was
+  Saved saved;                         // of the trunk, while it is set aside amid its answer
+  std::unique_ptr<ListFinder> finder;  // where the model's own lists are taken apart
+  std::optional<ListFinder::Found> found;  // a list that has begun in this step
+  std::unique_ptr<Outline> outline;        // of the list that the trunk, or the block, is in
   std::vector<Segment> segments;
   std::vector<BlockResult> blocks;
   std::string fallback;
@@ -105,6 +156,8 @@ struct Live {
   Clock::time_point submitted;
 
   [[nodiscard]] const Protocol* protocol() const { return request.protocol ? &*request.protocol : nullptr; }
+  // Whether the open block is a list of the model's own.
+  [[nodiscard]] bool in_list() const { return phase == Phase::kBlock && outline != nullptr; }
   [[nodiscard]] bool in_block() const { return phase == Phase::kPromptBlock || phase == Phase::kBlock; }
   // Whether the lane's next token says if there is a plan, by Request::plan_threshold.
   [[nodiscard]] bool decides_on_plan(const Lane& lane) const {

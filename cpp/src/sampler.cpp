@@ -236,6 +236,13 @@ void Sampler::accept(Token token) {
   if (grammar_) llama_sampler_accept(grammar_->sampler.get(), token);
 }
 
+Sampler Sampler::fork(std::uint64_t stream, std::size_t n_back) const {
+  Sampler other(nullptr, options_, stream);
+  other.history_ = history_;
+  other.rewind(n_back);
+  return other;
+}
+
 void Sampler::rewind(std::size_t n_tokens) {
   history_.resize(history_.size() - std::min(n_tokens, history_.size()));
 }

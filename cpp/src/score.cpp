@@ -196,6 +196,24 @@ void Engine::Impl::read(const std::vector<Stretch>& stretches, const Wanted& wan
   if (n > 0) decode();
 }
 
+// Natural logarithm of the probability of the tokens that are wanted, where they stand behind what the
+// sequence holds; 0 for others and for the first. Throws DecodeError.
+std::vector<double> Engine::Impl::read_logprobs(Sequence& sequence, Pos begin,
+                                                const std::vector<Token>& token_ids,
+                                                const std::vector<bool>& wanted) {
+  std::vector<Pos> positions(token_ids.size());
+  std::iota(positions.begin(), positions.end(), begin);
+  std::vector<double> found(token_ids.size(), 0);
+  const std::int32_t n_vocab = model_->n_vocab();
+  read(
+      {{&sequence, token_ids.data(), positions.data(), token_ids.size()}},
+      [&](std::size_t, std::size_t i) { return i + 1 < token_ids.size() && wanted[i + 1]; },
+      [&](std::size_t, std::size_t i, const float* logits) {
+        found[i + 1] = likelihood_of(token_ids[i + 1], logits, n_vocab, 0).logprob;
+      });
+  return found;
+}
+
 // Decodes the layout in a sequence of its own; take(i, logits) gets the row after each token i.
 template <typename Take>
 void Engine::Impl::walk(const Layout& layout, const Take& take) {

@@ -21,7 +21,7 @@ from aspd_local.errors import (
     ModelError,
     ProtocolError,
 )
-from aspd_local.events import Done, End, Event, Fork, Join, ReadingOrder, Text, fold
+from aspd_local.events import Done, End, Event, Fork, Join, ReadingOrder, Text, Unfork, fold
 from aspd_local.results import Answer, Block, Branch, Timings, TokenLogprob, Usage
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ __all__ = [
     "Text",
     "Timings",
     "TokenLogprob",
+    "Unfork",
     "Usage",
     "__version__",
     "fold",

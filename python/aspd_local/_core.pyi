@@ -29,6 +29,7 @@ __all__: list[str] = [
     "LEAST_GAIN",
     "Layout",
     "Likelihood",
+    "ListRules",
     "Marker",
     "Model",
     "ModelOptions",
@@ -207,6 +208,62 @@ class PlanRules:
     @min_items.setter
     def min_items(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 
+class ListRules:
+    """
+    What counts as a list of the model's own; see aspd_local.protocol.
+    """
+
+    elision: str
+    def __init__(self) -> None: ...
+    @property
+    def bullets(self) -> list[str]: ...
+    @bullets.setter
+    def bullets(self, arg0: collections.abc.Sequence[str]) -> None: ...
+    @property
+    def emphasis(self) -> list[str]: ...
+    @emphasis.setter
+    def emphasis(self, arg0: collections.abc.Sequence[str]) -> None: ...
+    @property
+    def lead_ends(self) -> list[str]: ...
+    @lead_ends.setter
+    def lead_ends(self, arg0: collections.abc.Sequence[str]) -> None: ...
+    @property
+    def max_bytes(self) -> int: ...
+    @max_bytes.setter
+    def max_bytes(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def max_items(self) -> int: ...
+    @max_items.setter
+    def max_items(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def max_order(self) -> float: ...
+    @max_order.setter
+    def max_order(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def max_tail(self) -> int: ...
+    @max_tail.setter
+    def max_tail(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def max_words(self) -> int: ...
+    @max_words.setter
+    def max_words(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def min_first_mark(self) -> float: ...
+    @min_first_mark.setter
+    def min_first_mark(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def min_items(self) -> int: ...
+    @min_items.setter
+    def min_items(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+    @property
+    def min_mark(self) -> float: ...
+    @min_mark.setter
+    def min_mark(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def number_ends(self) -> list[str]: ...
+    @number_ends.setter
+    def number_ends(self, arg0: collections.abc.Sequence[str]) -> None: ...
+
 class Protocol:
     """
     Markers and rules as the engine uses them; see aspd_local.protocol.
@@ -217,6 +274,7 @@ class Protocol:
     item_close: Marker
     item_open: Marker
     join_rule: JoinRule
+    lists: ListRules | None
     name: str
     plan: PlanRules
     plan_close: Marker
@@ -585,11 +643,12 @@ class FinishReason(enum.Enum):
     STOP = 0
 
 class EventKind(enum.Enum):
-    DONE = 4
-    END = 2
+    DONE = 5
+    END = 3
     FORK = 1
-    JOIN = 3
+    JOIN = 4
     TEXT = 0
+    UNFORK = 2
 
 class BranchResult:
     @property

@@ -21,7 +21,7 @@ from aspd_local import _core, chat, protocol
 from aspd_local.asked import asked_parts
 from aspd_local.direct import is_direct
 from aspd_local.errors import ContextFullError
-from aspd_local.events import Done, End, Event, Fork, Join, ReadingOrder, Text, branch_name
+from aspd_local.events import Done, End, Event, Fork, Join, ReadingOrder, Text, Unfork, branch_name
 from aspd_local.history import History
 from aspd_local.layout import JoinRule, Layout, Segment, Trunk, lay_out, structure
 from aspd_local.log import drain_log
@@ -359,7 +359,7 @@ class Model:
     @property
     def protocol(self) -> str:
         """Name of the protocol that parallel="auto" uses; "serial" if there is none."""
-        return self._file.name if self._file is not None and self.can_join else SERIAL
+        return self._file.name if self.can_join else SERIAL
 
     @property
     def can_join(self) -> bool:
@@ -440,10 +440,13 @@ class Model:
             return None
         if options.parallel == "auto":
             file = self._file
-            if file is None or (file.prompt and not for_chat):
-                return None
+            if file.markers == protocol.PLAIN and (options.plan == "always" or options.join_rule is not None):
+                # Who asks for a plan, or for a way to join its branches, asks for a protocol that has plans.
+                return protocol.load("prompted") if for_chat else None
             return None if options.plan == "auto" and self._never_pays else file
         file = protocol.load(options.parallel)
+        if file.markers == protocol.PLAIN and options.plan == "always":
+            raise ValueError(f"the protocol {file.name!r} has no plan that could be asked for")
         if file.prompt and not for_chat:
             raise ValueError(
                 f"the protocol {file.name!r} needs a chat; a plain prompt has no place for its instructions"
@@ -453,7 +456,7 @@ class Model:
     @functools.cached_property
     def _never_pays(self) -> bool:
         """Whether no plan of this model's protocol is predicted to pay here."""
-        if self._profile is None or self._file is None:
+        if self._profile is None:
             return False
         bound = protocol.bind(self._file, self._model)
         return self._profile.best_gain(bound, self._open_engine().options.n_lanes) < _core.LEAST_GAIN
@@ -477,7 +480,7 @@ class Model:
             return self._request(segments_of(turns, SERIAL), options, None, None)
         bound = protocol.bind(file, self._model, join_rule=options.join_rule)
         if file.prompt is None:
-            return self._request(segments_of(turns, file.name), options, file, bound)
+            return self._request(segments_of(turns, _recalled_as(file)), options, file, bound)
         question = turns[-1]["content"] if turns[-1]["role"] == "user" else ""
         asked = asked_parts(question)
         if options.plan == "auto" and not asked and is_direct(question):
@@ -543,7 +546,7 @@ class Model:
 
     def _ban_markers(self, request: _core.Request) -> None:
         """A serial answer of a model that knows markers must not write them."""
-        if self._file is None or self._file.markers != "control":
+        if self._file.markers != "control":
             return
         sampling = request.sampling
         ids = protocol.marker_ids(self._file, self._model).values()
@@ -634,7 +637,9 @@ class Model:
             branch = branch_name(event.block, event.branch) if event.block else None
             return Text(branch, event.offset, event.text, tuple(map(self._logprob, event.likelihoods)))
         if event.kind == kind.FORK:
-            return Fork(event.block, tuple(event.titles))
+            return Fork(event.block, tuple(event.titles), event.offset)
+        if event.kind == kind.UNFORK:
+            return Unfork(event.block)
         if event.kind == kind.END:
             return End(branch_name(event.block, event.branch), _reason(event.reason))
         if event.kind == kind.JOIN:
@@ -655,6 +660,8 @@ class Model:
         name, asked = prepared.protocol, prepared.request.prompt
         if result.from_serial_prompt and prepared.request.serial_prompt is not None:
             name, asked = SERIAL, prepared.request.serial_prompt
+        elif prepared.request.protocol is not None and prepared.request.protocol.lists is not None:
+            name = SERIAL
         if len(said):
             self._history.remember(name, result.text, structure(said))
         if self._instructions is not None and prepared.instructions is not None:
@@ -717,6 +724,11 @@ def _one_of(name: str, value: _Word, words: tuple[_Word, ...]) -> _Word:
     if value not in words:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, words))}, not {value!r}")
     return value
+
+
+def _recalled_as(file: ProtocolFile) -> str:
+    """Under which name answers are remembered. What is ordinary text is the same for serial ones."""
+    return SERIAL if file.markers == protocol.PLAIN else file.name
 
 
 def _rule(bound: _core.Protocol) -> JoinRule:

@@ -26,7 +26,8 @@ _PROTOCOL_KEY = "aspd.protocol"
 _MARKER_KEY = "aspd.marker."
 _JOIN_RULE_KEY = "aspd.join_rule"
 
-MarkerKind = Literal["control", "text"]
+MarkerKind = Literal["control", "text", "lists"]
+PLAIN = "lists"  # of these markers the answers are ordinary text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,8 @@ class ProtocolFile:
     """A protocol as its file states it. Strings that begin with "@" name a marker of `vocabulary`.
 
     Attributes:
+        markers: "control" and "text": the model writes plans (vocabulary, plan); "lists": its own lists are
+            taken apart (lists).
         prompt: what a model is told; None: it needs no telling.
         listing: the same for questions that list their parts (aspd_local.asked).
     """
@@ -63,6 +66,7 @@ class ProtocolFile:
     markers: MarkerKind
     vocabulary: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     plan: Mapping[str, Any] = field(default_factory=dict)
+    lists: Mapping[str, Any] = field(default_factory=dict)
     branch_seed: tuple[str, ...] = ()
     branch_close: str = ""
     branch_tokens: int = 40
@@ -112,6 +116,7 @@ def parse(text: str, name: str) -> ProtocolFile:
             "markers",
             "vocabulary",
             "plan",
+            "lists",
             "branch",
             "join",
             "banned",
@@ -126,11 +131,12 @@ def parse(text: str, name: str) -> ProtocolFile:
             name=raw["name"],
             markers=raw["markers"],
             vocabulary={key: tuple(spellings) for key, spellings in raw.get("vocabulary", {}).items()},
-            plan=raw["plan"],
-            branch_seed=tuple(raw["branch"]["seed"]),
-            branch_close=raw["branch"]["close"],
+            plan=raw["plan"] if raw["markers"] != PLAIN else {},
+            lists=raw["lists"] if raw["markers"] == PLAIN else {},
+            branch_seed=tuple(raw["branch"].get("seed", ())),
+            branch_close=raw["branch"].get("close", ""),
             branch_tokens=raw["branch"]["tokens"],
-            join_seed=tuple(join["seed"]),
+            join_seed=tuple(join.get("seed", ())),
             join_rule=join["rule"],
             ends_with_block=join.get("ends_answer", False),
             banned={state: tuple(markers) for state, markers in raw.get("banned", {}).items()},
@@ -203,6 +209,8 @@ def bind(file: ProtocolFile, model: _core.Model, *, join_rule: JoinRule | None =
         ProtocolError: markers are absent or not CONTROL, or the file names a marker that it does not declare.
     """
     ids = marker_ids(file, model) if file.markers == "control" else {}
+    if file.markers == PLAIN and join_rule not in (None, file.join_rule):
+        raise ValueError(f"the protocol {file.name!r} joins by the rule {file.join_rule!r} only")
     rule = join_rule or _model_rule(file, model) or file.join_rule
 
     def marker(text: str) -> _core.Marker:
@@ -223,6 +231,12 @@ def bind(file: ProtocolFile, model: _core.Model, *, join_rule: JoinRule | None =
 
     protocol = _core.Protocol()
     protocol.name = file.name
+    protocol.join_rule = _core.JoinRule[rule.upper()]
+    protocol.branch_tokens = file.branch_tokens
+    protocol.max_blocks = file.max_blocks
+    if file.markers == PLAIN:
+        protocol.lists = list_rules(file)
+        return protocol
     protocol.text_markers = file.markers == "text"
     protocol.plan_open = marker(file.plan.get("open", ""))
     protocol.item_open = marker(file.plan.get("item_open", ""))
@@ -232,14 +246,11 @@ def bind(file: ProtocolFile, model: _core.Model, *, join_rule: JoinRule | None =
     protocol.branch_seed = [part(text) for text in file.branch_seed]
     protocol.branch_close = marker(file.branch_close)
     protocol.join_seed = [part(text) for text in file.join_seed]
-    protocol.join_rule = _core.JoinRule[rule.upper()]
     protocol.ends_with_block = file.ends_with_block and join_rule is None
     protocol.banned_in_trunk = [marker(text) for text in file.banned.get("trunk", ())]
     protocol.banned_in_plan = [marker(text) for text in file.banned.get("plan", ())]
     protocol.banned_in_branch = [marker(text) for text in file.banned.get("branch", ())]
     protocol.banned_after_join = [marker(text) for text in file.banned.get("after_join", ())]
-    protocol.branch_tokens = file.branch_tokens
-    protocol.max_blocks = file.max_blocks
     protocol.text_before = file.text_before
     protocol.strip_body = file.strip_body
     return protocol
@@ -253,6 +264,21 @@ def plan_rules(file: ProtocolFile) -> _core.PlanRules:
     return rules
 
 
+def list_rules(file: ProtocolFile) -> _core.ListRules:
+    """The file's rules for lists, as the core takes them. Raises ProtocolError for a rule that is none."""
+    rules = _core.ListRules()
+    for name, value in file.lists.items():
+        if not hasattr(rules, name):
+            raise ProtocolError(file.name, f"protocol {file.name!r}: unknown rule for lists: {name}")
+        try:
+            setattr(rules, name, value)
+        except TypeError as error:
+            raise ProtocolError(
+                file.name, f"protocol {file.name!r}: lists.{name} cannot be {value!r}"
+            ) from error
+    return rules
+
+
 def _model_rule(file: ProtocolFile, model: _core.Model) -> JoinRule | None:
     metadata = model.metadata()
     if metadata.get(_PROTOCOL_KEY) != file.name or (rule := metadata.get(_JOIN_RULE_KEY)) is None:
@@ -263,8 +289,8 @@ def _model_rule(file: ProtocolFile, model: _core.Model) -> JoinRule | None:
     raise ProtocolError(file.name, f"protocol {file.name!r}: the model names an unknown join rule {rule!r}")
 
 
-def choose(model: _core.Model) -> ProtocolFile | None:
-    """The protocol that fits a model: one whose CONTROL markers it has; else `prompted` if it can chat."""
+def choose(model: _core.Model) -> ProtocolFile:
+    """The protocol that fits a model: one whose CONTROL markers it has; else `intrinsic`, which has none."""
     named = model.metadata().get(_PROTOCOL_KEY)
     for name in names():
         file = load(name)
@@ -275,4 +301,4 @@ def choose(model: _core.Model) -> ProtocolFile | None:
         except ProtocolError:
             continue
         return file
-    return load("prompted") if model.chat_template else None
+    return load("intrinsic")

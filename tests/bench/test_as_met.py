@@ -343,7 +343,7 @@ class Fake:
             End("1.2", "stop"),
             End("1.1", "stop"),
         ]
-        return [Text(None, 0, "a"), Fork(1, ("b", "c")), *middle, Join(1), Done(answer)]
+        return [Text(None, 0, "a"), Fork(1, ("b", "c"), 1), *middle, Join(1), Done(answer)]
 
     def chat(self, messages: str | Sequence[Message], **options: Unpack[AnswerOptions]) -> Answer:
         assert isinstance(messages, str)

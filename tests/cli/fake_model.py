@@ -44,7 +44,7 @@ def tell(*parts: Part, headings: bool = True, **given: Any) -> list[Event]:
         else:
             n_block = len(blocks) + 1
             blocks.append(Block(branches=tuple(_branch(title) for title in part)))
-            events.append(Fork(n_block, tuple(part)))
+            events.append(Fork(n_block, tuple(part), trunk))
             lead = "\n\n" if events[:-1] else ""
             events += _take_turns(n_block, part, lead, headings)
             events.append(Join(n_block))

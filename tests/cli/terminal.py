@@ -11,12 +11,16 @@ _CODES = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|\x1b\][^\x07]*\x07|(.)", re.DOT
 
 
 class Terminal(io.StringIO):
-    """A file that says it is a terminal. Wide characters take two columns; lines have no end."""
+    """A file that says it is a terminal. Wide characters take two columns; lines have no end.
+
+    Its cursor does not leave the last `height` lines: what is above them has scrolled away.
+    """
 
     encoding = "utf-8"
 
-    def __init__(self) -> None:
+    def __init__(self, height: int = 1000) -> None:
         super().__init__()
+        self.height = height
         self.lines: list[list[str]] = [[]]
         self.row = self.column = 0
         self.cursor_visible = True
@@ -56,7 +60,7 @@ class Terminal(io.StringIO):
     def _obey(self, code: str, argument: str) -> None:
         if code == "A":
             self.row -= int(argument or 1)
-            assert self.row >= 0
+            assert self.row >= max(0, len(self.lines) - self.height)
         elif code == "K":
             assert argument == "2"
             self.lines[self.row] = []

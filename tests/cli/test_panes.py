@@ -12,7 +12,7 @@ from aspd_local.events import End, Fork, Join, Text
 
 
 def block(*titles: str) -> Panes:
-    return Panes(Fork(1, titles))
+    return Panes(Fork(1, titles, 0))
 
 
 def say(panes: Panes, branch: int, text: str) -> None:
@@ -161,7 +161,7 @@ def test_the_title_of_a_pane_has_no_marks(title: str, shown: str) -> None:
 
 
 def test_a_title_that_opens_its_branch_is_not_said_twice() -> None:
-    panes = Panes(Fork(1, ("1. **Soil**:", "2. **Seeds**:")))
+    panes = Panes(Fork(1, ("1. **Soil**:", "2. **Seeds**:"), 0))
     panes.feed(Text("1.1", 0, "1. **Soil**: Dig"))
     assert panes.panes[0].split() == ("", "1. **Soil**:", " Dig")
     top, said = drawn(panes, 80, 5)[:2]

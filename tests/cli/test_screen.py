@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+import random
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 from fake_model import answer, tell
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 from terminal import Terminal
 
 from aspd_local.cli.screen import FRAMES_PER_SECOND, LiveScreen, PlainScreen, Silent, open_screen, show
-from aspd_local.events import Done, End, Event, Fork, Text, fold
+from aspd_local.events import Done, End, Event, Fork, Join, Text, Unfork, fold
+from schedules import random_schedule
 
 DRINKS = {"Tea": "Green or black, and always hot.", "Coffee": "Strong.", "Milk": "Cold."}
 DRINKS_TEXT = """Three drinks:
@@ -44,7 +48,7 @@ class Clock:
 def live(
     width: int, height: int = 30, clock: Callable[[], float] | None = None
 ) -> tuple[LiveScreen, Terminal]:
-    terminal = Terminal()
+    terminal = Terminal(height)
     console = Console(file=terminal, width=width, height=height, color_system=None, highlight=False)
     return LiveScreen(console, clock or Clock(1.0)), terminal
 
@@ -105,11 +109,11 @@ def test_while_they_are_decoded_branches_stand_side_by_side() -> None:
     assert "Strong." in lines[2]
 
 
-def test_text_without_headings_breaks_the_line_once_before_the_panes() -> None:
+def test_text_without_headings_goes_on_in_the_line_that_the_panes_have_broken() -> None:
     events = tell("One", {"A": " two", "B": " three"}, " four", headings=False)
     screen, terminal = live(80)
     show(events, screen)
-    assert terminal.screen() == "One\n two three four"
+    assert terminal.screen() == "One two three four"
 
 
 def test_two_blocks() -> None:
@@ -127,7 +131,7 @@ def test_an_answer_may_begin_with_a_block() -> None:
 
 
 def test_an_answer_cut_inside_a_block_keeps_what_was_said() -> None:
-    events: list[Event] = [Fork(1, ("A", "B")), Text("1.1", 0, "one"), Text("1.2", 0, "two")]
+    events: list[Event] = [Fork(1, ("A", "B"), 0), Text("1.1", 0, "one"), Text("1.2", 0, "two")]
     events.append(Done(answer("onetwo", finish_reason="length")))
     screen, terminal = live(60)
     show(events, screen)
@@ -139,13 +143,115 @@ def test_an_error_inside_a_block_leaves_the_text_and_the_cursor() -> None:
 
     def broken() -> Iterator[Event]:
         yield Text(None, 0, "Look: ")
-        yield Fork(1, ("A", "B"))
+        yield Fork(1, ("A", "B"), 6)
         yield Text("1.1", 0, "half")
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
         show(broken(), screen)
-    assert terminal.screen() == "Look:\nhalf"
+    assert terminal.screen() == "Look: half"
+    assert terminal.cursor_visible
+
+
+# A list that the model has begun by itself, as `intrinsic` tells of it.
+LISTED: list[Event] = [
+    Text(None, 0, "Two drinks are left: 1. **Tea** is"),
+    Fork(1, ("1. **Tea**", "2. **Milk**"), 21),
+]
+TITLES = ("1. **Tea**", "2. **Milk**", "3. **Rum**")
+
+
+def shown(events: Iterable[Event], width: int = 80, height: int = 30) -> list[str]:
+    """The lines that a person sees after these events, while more may come."""
+    screen, terminal = live(width, height)
+    screen.__enter__()
+    for event in events:
+        screen.feed(event)
+    lines = terminal.screen().split("\n")
+    screen.__exit__(None, None, None)
+    return lines
+
+
+def test_text_that_becomes_a_branch_moves_into_its_pane() -> None:
+    lines = shown([*LISTED, Text("1.1", 13, " hot"), Text("1.2", 0, "\n2. **Milk** is cold")])
+    assert lines[0] == "Two drinks are left:"
+    assert [cell.strip() for cell in lines[2].split("│") if cell.strip()] == ["is hot", "is cold"]
+    assert [line for line in lines if "is hot" in line] == [lines[2]]
+
+
+def test_lines_that_move_leave_no_trace() -> None:
+    said = "First:\n\n1. Tea\nis hot\nand green.\n"
+    lines = shown([Text(None, 0, said), Fork(1, ("1. Tea", "2. Milk"), 8)])
+    assert lines[:2] == ["First:", ""]
+    assert lines[2].startswith("╭─ 1 Tea")
+    assert lines[3].startswith("│ is hot")
+    assert lines[4].startswith("│ and green.")
+    assert len(lines) == 6
+
+
+def test_a_block_that_grows_gets_more_panes() -> None:
+    lines = shown(
+        [*LISTED, Text("1.1", 13, " hot"), Fork(1, TITLES, 21), Text("1.3", 0, "\n3. **Rum** burns")]
+    )
+    drawn = "\n".join(lines)
+    assert [drawn.count(title) for title in ("1 Tea", "2 Milk", "3 Rum")] == [1, 1, 1]
+    assert "is hot" in drawn
+    assert "burns" in drawn
+
+
+def test_a_block_that_is_taken_back_leaves_no_pane_and_the_line_goes_on() -> None:
+    early = [*LISTED, Text("1.1", 13, " hot"), Text("1.2", 0, "\n2. **Milk** is cold")]
+    lines = shown([*early, Unfork(1), Text(None, 38, ", and good")])
+    assert lines == ["Two drinks are left: 1. **Tea** is hot, and"]  # the last word waits
+    assert shown([*early, Unfork(1), Fork(1, TITLES[:2], 34)])[0] == "Two drinks are left: 1. **Tea** is"
+
+
+def test_an_answer_cut_in_a_list_keeps_all_that_was_written() -> None:
+    screen, terminal = live(60)
+    show([*LISTED, Text("1.1", 13, " hot"), Text("1.2", 0, "\n2. **Milk**")], screen)
+    assert terminal.screen() == "Two drinks are left: 1. **Tea** is hot\n2. **Milk**"
+
+
+def test_text_that_has_left_the_screen_stays_above_the_panes_and_is_written_once() -> None:
+    said = "Look:\n" + "".join(f"{n}\n" for n in range(20)) + "and"
+    events: list[Event] = [Text(None, 0, said), Fork(1, ("a", "b"), 6), Text("1.1", len(said) - 6, " so")]
+    lines = shown(events, height=10)
+    assert lines[:22] == [*said.split("\n")]
+    assert "on" not in lines
+    ends: list[Event] = [Text("1.2", 0, " on."), End("1.1", "stop"), End("1.2", "stop"), Join(1)]
+    screen, terminal = live(80, 10)
+    show([*events, *ends, Text(None, 6, " Done.")], screen)
+    assert terminal.screen() == said + " so on. Done."
+
+
+@pytest.mark.parametrize("taken_back", [False, True])
+def test_after_a_change_of_width_all_text_is_there_once(taken_back: bool) -> None:
+    terminal = Terminal()
+    console = Console(file=terminal, width=60, height=30, color_system=None, highlight=False)
+    screen = LiveScreen(console, Clock(1.0))
+    with screen:
+        for event in LISTED:
+            screen.feed(event)
+        console.width = 40
+        screen.feed(Text("1.1", 13, "\nhot"))
+        screen.feed(Unfork(1) if taken_back else Join(1))
+        screen.feed(Fork(1, ("a", "b"), 23) if taken_back else Fork(2, ("a", "b"), 21))
+    assert terminal.screen().split() == ["Two", "drinks", "are", "left:", "1.", "**Tea**", "is", "hot"]
+
+
+@given(dice=st.randoms(use_true_random=False), width=st.integers(8, 60), height=st.integers(4, 30))
+def test_in_the_end_a_terminal_of_any_size_shows_the_text(
+    dice: random.Random, width: int, height: int
+) -> None:
+    told = random_schedule(dice, ("a", "bc", " ", " d", "\n", "日", "é", "\t", "\r", "**"))
+    screen, terminal = live(width, height)
+    show(told.events, screen)
+    plain, wanted = live(width, height)
+    show([Text(None, 0, told.text or " ")], plain)
+    assert "".join(terminal.screen().split()) == "".join(wanted.screen().split())
+    assert terminal.widest <= width
+    if height > 20:  # else a line that the panes have broken may have scrolled away
+        assert terminal.screen() == wanted.screen()
     assert terminal.cursor_visible
 
 
@@ -170,7 +276,7 @@ def test_frames_are_drawn_no_faster_than_a_person_sees(
 
     monkeypatch.setattr(screen, "_draw", count)
     with screen:
-        screen.feed(Fork(1, ("A", "B")))
+        screen.feed(Fork(1, ("A", "B"), 0))
         for offset in range(200):
             screen.feed(Text("1.1", offset, "a"))
         screen.feed(End("1.1", "stop"))

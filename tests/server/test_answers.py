@@ -60,7 +60,7 @@ def test_live_stream_carries_every_piece_twice(client: httpx2.Client) -> None:
     check_form(found)
     assert content(found) == folded(found) == TEXT
     forks = [event for event in live_events(found) if isinstance(event, Fork)]
-    assert forks == [Fork(1, ("a", "b", "c"))]
+    assert forks == [Fork(1, ("a", "b", "c"), 2)]
 
 
 def test_usage_comes_last_where_it_is_asked_for(client: httpx2.Client) -> None:

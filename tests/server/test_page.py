@@ -5,6 +5,7 @@ Needs Debian's chromium; .ci/run installs it.
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
 import time
@@ -14,7 +15,12 @@ from typing import Any
 import pytest
 from served import TEXT, Running, running
 
+from aspd_local import Event, Fork, Join, Text, Unfork
 from aspd_local.server import ServerConfig
+from aspd_local.server.bodies import Naming, event_body
+from aspd_local.server.loop import Timed
+from aspd_local.server.sending import data_line
+from schedules import random_schedule
 
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -151,3 +157,136 @@ def test_narrow_and_dark(page: Any) -> None:
     ask(page)
     finished(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+# --- streams that the test tells, event by event ---------------------------------------------------------
+
+STUB = """() => {
+  const real = window.fetch;
+  const encoder = new TextEncoder();
+  const body = new ReadableStream({
+    start(controller) {
+      window.tell = (text) => (text ? controller.enqueue(encoder.encode(text)) : controller.close());
+    },
+  });
+  window.fetch = (path, options) => {
+    if (!path.startsWith("/v1/chat/completions")) return real(path, options);
+    return Promise.resolve(new Response(path.endsWith("/control") ? "{}" : body));
+  };
+}"""
+
+NAMING = Naming("chat", "id", "story", 0)
+LISTED = (
+    Text(None, 0, "Two drinks:\n\n1. **Tea** is"),
+    Fork(1, ("1. **Tea**", "2. **Milk**"), 13),
+    Text("1.1", 13, " hot"),
+    Text("1.2", 0, "\n2. **Milk** is cold"),
+)
+
+
+class Told:
+    """An answer that the page has asked for, told by the test."""
+
+    def __init__(self, page: Any) -> None:
+        self._page = page
+        self._seconds = 0.0
+        page.evaluate(STUB)
+        ask(page)
+
+    def tell(self, *events: Event) -> None:
+        for event in events:
+            self._seconds += 0.1
+            said = {"v": 1, "number": 1, "events": [event_body(Timed(event, self._seconds))]}
+            self._send(data_line(NAMING.chunk(NAMING.delta(0, "", None, None), aspd=said)))
+
+    def end(self) -> None:
+        facts = {"v": 1, "protocol": "intrinsic", "fallback": None, "tokens": 9, "steps": 5, "blocks": []}
+        self._send(data_line(NAMING.chunk(NAMING.delta(0, "", None, "stop"), aspd=facts)))
+        self._send(b"")
+
+    def _send(self, line: bytes) -> None:
+        self._page.evaluate("text => window.tell(text)", line.decode())
+
+
+def columns(page: Any, n: int) -> list[str]:
+    """The text of each column, once there are n."""
+    sync_api.expect(page.locator("[data-branch]")).to_have_count(n)
+    return list(page.locator("[data-branch] .text").all_inner_texts())
+
+
+def test_text_that_becomes_a_branch_moves_into_its_column(page: Any) -> None:
+    told = Told(page)
+    told.tell(LISTED[0])
+    trunk = page.locator(".body > .text")
+    sync_api.expect(trunk).to_contain_text("Tea is")
+    told.tell(*LISTED[1:])
+    sync_api.expect(page.locator('[data-branch="1.2"]')).to_contain_text("cold")
+    first, second = columns(page, 2)
+    assert "Tea is hot" in first
+    assert "Milk is cold" in second
+    assert trunk.inner_text() == "Two drinks:"
+    told.tell(Join(1), Text(None, 13, "\n\nChoose."))
+    told.end()
+    (text,) = finished(page)
+    assert re.search(r"Twodrinks:Teaishot.*Milkiscold.*Choose\.", text)
+    assert page.locator('[data-from="1.1"]').inner_text() == "Tea is hot"
+
+
+def test_a_block_that_begins_the_answer_leaves_no_empty_text_above_it(page: Any) -> None:
+    told = Told(page)
+    told.tell(Text(None, 0, "1. Tea"), Fork(1, ("1. Tea", "2. Milk"), 0))
+    assert "Tea" in columns(page, 2)[0]
+    assert page.locator(".body > .text").count() == 0
+    told.end()
+    finished(page)
+
+
+def test_a_block_that_grows_gets_more_columns(page: Any) -> None:
+    told = Told(page)
+    told.tell(*LISTED)
+    columns(page, 2)
+    sync_api.expect(page.get_by_test_id("announcer")).to_contain_text("Forked into 2 branches.")
+    told.tell(Fork(1, ("1. **Tea**", "2. **Milk**", "3. **Rum**"), 13), Text("1.3", 0, "\n3. **Rum** burns"))
+    sync_api.expect(page.locator('[data-branch="1.3"]')).to_contain_text("burns")
+    first, second, _ = columns(page, 3)
+    assert "Tea is hot" in first
+    assert "Milk is cold" in second
+    assert page.locator("[data-branch] h4").all_inner_texts() == ["Tea", "Milk", "Rum"]
+    assert "Forked" not in page.get_by_test_id("announcer").inner_text()
+    told.end()
+    finished(page)
+
+
+def test_a_block_that_is_taken_back_is_trunk_again(page: Any) -> None:
+    told = Told(page)
+    told.tell(*LISTED)
+    columns(page, 2)
+    page.locator('[data-branch="1.2"] [data-action="stop-branch"]').click()
+    sync_api.expect(page.locator('[data-branch="1.2"] [data-action="stop-branch"]')).to_have_text("Stopping")
+    told.tell(Unfork(1), Text(None, 30, ", and good."))
+    sync_api.expect(page.locator(".body > .text")).to_contain_text("Tea is hot, and good.")
+    assert columns(page, 0) == []
+    told.tell(Fork(1, ("a", "b"), 35), Text("1.2", 0, "other"))
+    first, _ = columns(page, 2)
+    assert first == "good."
+    assert page.locator('[data-branch="1.2"] [data-action="stop-branch"]').inner_text() == "Stop"
+    told.tell(Join(1))
+    told.end()
+    (text,) = finished(page)
+    assert "Milk" not in text
+    assert "Teaishot,andgood.other" in text
+
+
+def test_page_folds_any_schedule_into_the_text(page: Any) -> None:
+    dice = random.Random(9)
+    told = [random_schedule(dice) for _ in range(300)]
+    events = [[event_body(Timed(event, float(n))) for n, event in enumerate(each.events)] for each in told]
+    script = """async (told) => {
+      const { newAnswer, stretchesOf, takeEvent, textOf } = await import("/page/answer.js");
+      return told.map((events) => {
+        const answer = newAnswer();
+        events.forEach((event) => takeEvent(answer, event));
+        return [textOf(answer), stretchesOf(answer).map((stretch) => stretch.text).join("")];
+      });
+    }"""
+    assert page.evaluate(script, events) == [[each.text, each.text] for each in told]

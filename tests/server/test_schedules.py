@@ -4,49 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 from wire import check_form, chunks, content, folded
 
-from aspd_local import Answer, Block, Branch, Done, End, Event, Fork, Join, Text, Timings, Usage, fold
+from aspd_local import Answer, Block, Branch, Done, Event, Timings, Usage
 from aspd_local.server.answering import Wanted, pieces
 from aspd_local.server.bodies import Naming
 from aspd_local.server.loop import Timed
+from schedules import random_schedule
 
-LETTERS = ["a", "é", "→", "\n", " b", '"', "\\", "𝄞", "[DONE]", "data: ", "\u2028"]
-
-
-def words(dice: random.Random, most: int) -> list[str]:
-    return ["".join(dice.choices(LETTERS, k=dice.randint(1, 3))) for _ in range(dice.randint(0, most))]
-
-
-def schedule(dice: random.Random) -> Iterator[Event]:
-    """Trunks and blocks; the branches of a block are written and end in any order."""
-    said = {"trunk": 0}
-
-    def trunk() -> Iterator[Event]:
-        for word in words(dice, 4):
-            yield Text(None, said["trunk"], word)
-            said["trunk"] += len(word)
-
-    yield from trunk()
-    for block in range(1, dice.randint(1, 4)):
-        names = [f"{block}.{n}" for n in range(1, dice.randint(2, 6))]
-        yield Fork(block, tuple(f"title {name}" for name in names))
-        left = {name: words(dice, 12) for name in names}
-        at = dict.fromkeys(names, 0)
-        while left:
-            name = dice.choice(list(left))
-            if not left[name]:
-                del left[name]
-                yield End(name, dice.choice(["stop", "length", "cancelled"]))
-                continue
-            word = left[name].pop(0)
-            yield Text(name, at[name], word)
-            at[name] += len(word)
-        yield Join(block)
-        yield from trunk()
+# What could break a line of the stream or a reader of it.
+LETTERS = ("a", "é", "→", "\n", " b", '"', "\\", "𝄞", "[DONE]", "data: ", "\u2028")
 
 
 def answer(text: str, dice: random.Random) -> Answer:
@@ -93,9 +63,9 @@ def test_ten_thousand_schedules() -> None:
     counted: list[Answer] = []
 
     async def one() -> None:
-        events = list(schedule(dice))
-        text = fold(events)
-        events.append(Done(answer(text, dice)))
+        told = random_schedule(dice, LETTERS)
+        text = told.text
+        events = [*told.events, Done(answer(text, dice))]
         usage = dice.random() < 0.5
         wanted = Wanted(live=True, usage=usage, logprobs=False, tools=(), told=counted.append, called=len)
         found = await read([Played(events, dice)], wanted)
@@ -116,9 +86,9 @@ def test_several_choices_one_after_another() -> None:
     for _ in range(100):
         texts, streams = [], []
         for _ in range(3):
-            events = list(schedule(dice))
-            texts.append(fold(events))
-            streams.append(Played([*events, Done(answer(texts[-1], dice))], dice))
+            told = random_schedule(dice, LETTERS)
+            texts.append(told.text)
+            streams.append(Played([*told.events, Done(answer(told.text, dice))], dice))
         wanted = Wanted(
             live=False, usage=True, logprobs=False, tools=(), told=lambda _answer: None, called=len
         )

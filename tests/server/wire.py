@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from aspd_local import End, Event, Fork, Join, Text, fold
+from aspd_local import End, Event, Fork, Join, Text, Unfork, fold
 
 
 def chunks(lines: Iterable[str]) -> list[dict[str, Any]]:
@@ -67,7 +67,9 @@ def live_events(found: Iterable[dict[str, Any]]) -> list[Event]:
                 case "text":
                     events.append(Text(event["branch"], event["offset"], event["text"]))
                 case "fork":
-                    events.append(Fork(event["block"], tuple(event["titles"])))
+                    events.append(Fork(event["block"], tuple(event["titles"]), event["offset"]))
+                case "unfork":
+                    events.append(Unfork(event["block"]))
                 case "end":
                     events.append(End(event["branch"], event["reason"]))
                 case "join":

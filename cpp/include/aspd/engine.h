@@ -121,9 +121,12 @@ struct Result {
   Timings timings;
 };
 
-enum class EventKind { kText, kFork, kEnd, kJoin, kDone };
+enum class EventKind { kText, kFork, kUnfork, kEnd, kJoin, kDone };
 
-// block, branch: 0, 0 for the trunk. offset: of text within its trunk or branch, in code points.
+// block, branch: 0, 0 for the trunk. offset: of text within its trunk or branch, in code points; of kFork:
+// where in the trunk's text the block begins. What has left as the trunk's text behind it is the beginning of
+// branch 1. A kFork of a block that is open adds branches to it: `titles` has all of them. kUnfork takes an
+// open block back: the text of branch 1 is the trunk's, that of the others is void.
 struct Event {
   EventKind kind = EventKind::kText;
   RequestId request = 0;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,8 +35,29 @@ struct PlanRules {
   bool forbid_list_marks = true;  // a title may not begin with -, *, +, #, >, |, a bullet, a digit
 };
 
+// What counts as a list whose items may be decoded in parallel, where a protocol takes a model's own lists
+// apart. Data: the engine has no marks of its own.
+struct ListRules {
+  std::vector<std::string> bullets;      // marks of items without a number: "-", "*"
+  std::vector<std::string> number_ends;  // what may follow an item's number: ".", ")"
+  std::vector<std::string> emphasis;     // what may set a lead off: "**"
+  std::vector<std::string> lead_ends;    // what may part a lead from its body on the same line: ":", " -"
+  std::string elision;                   // stands for a body in an outline
+  int min_items = 3;                     // fewer: serial
+  int max_items = 10;                    // no outline goes on behind them
+  int max_words = 12;                    // of one lead
+  int max_bytes = 96;                    // of one lead
+  float min_mark = 0.5F;                 // probability of an item's mark, from the third item on
+  float min_first_mark = 0.15F;  // of that of the second, behind an elision that the model did not choose
+  float max_order = 4.0F;  // natural logarithm of how much likelier the leads are in their own order than
+                           // with the second and the third exchanged; above: the items build on each other
+  int max_tail = 80;  // tokens of an end of the answer that an outline may write
+};
+
 struct Protocol {
   std::string name;
+  std::optional<ListRules>
+      lists;  // takes the model's own lists apart; of the rest only name, limits and tokens count
   bool text_markers = false;  // true: markers are text in generated tokens, not CONTROL tokens
 
   Marker plan_open;   // opens the plan; empty text: the first item_open does
@@ -65,8 +87,11 @@ struct Protocol {
   bool strip_body = false;         // take white space off both ends of a branch's body in the text
   std::vector<Token> control_ids;  // all marker ids, never sampled outside their states
 
-  // Whether the text of branches is decoded once more, after the join.
-  [[nodiscard]] bool decodes_again() const { return join_rule == JoinRule::kLinear && !ends_with_block; }
+  // Whether the text of branches is decoded once more, after the join. Of a list it is only where the answer
+  // goes on.
+  [[nodiscard]] bool decodes_again() const {
+    return !lists && join_rule == JoinRule::kLinear && !ends_with_block;
+  }
 };
 
 // The replacement of {title} and {n} in a text template.

@@ -65,6 +65,9 @@ class Sampler {
   void accept(Token token);
   // Forgets the last n accepted tokens. Not with a grammar.
   void rewind(std::size_t n_tokens);
+  // A sampler of another lane that begins here: it has the same history, and random numbers of its own. Not
+  // with a grammar. n_back: tokens at the end of the history that it does not have.
+  [[nodiscard]] Sampler fork(std::uint64_t stream, std::size_t n_back) const;
   [[nodiscard]] const SamplingOptions& options() const { return options_; }
 
  private:

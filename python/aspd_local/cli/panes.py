@@ -71,7 +71,7 @@ class Pane:
 
     def lines(self, width: int) -> list[str]:
         """What the branch says, in lines of at most `width` cells. Only what is new is wrapped."""
-        said = self.split()[2].lstrip(" ")
+        said = self.split()[2].lstrip()
         if self._wrapper is None or self._wrapper.width != width or self._n_wrapped > len(said):
             self._wrapper, self._wrapped, self._n_wrapped = Wrapper(width), "", 0
         self._wrapped += self._wrapper.feed(harmless(said[self._n_wrapped :]))
@@ -101,13 +101,21 @@ def arrange(n_panes: int, width: int, height: int) -> Grid | None:
 class Panes:
     """The open block."""
 
-    def __init__(self, fork: Fork) -> None:
+    def __init__(self, fork: Fork, moved: str = "") -> None:
+        """moved: text of the trunk that has become the beginning of branch 1."""
         self.block = fork.block
-        self.panes = [
-            Pane(number, title, _COLOURS[(number - 1) % len(_COLOURS)])
-            for number, title in enumerate(fork.titles, 1)
-        ]
-        self._by_name = {branch_name(fork.block, pane.number): pane for pane in self.panes}
+        self.panes: list[Pane] = []
+        self._by_name: dict[str, Pane] = {}
+        self.grow(fork)
+        if moved:
+            self.panes[0].text = moved
+
+    def grow(self, fork: Fork) -> None:
+        """Adds panes for the titles that are new."""
+        for number, title in list(enumerate(fork.titles, 1))[len(self.panes) :]:
+            pane = Pane(number, title, _COLOURS[(number - 1) % len(_COLOURS)])
+            self.panes.append(pane)
+            self._by_name[branch_name(fork.block, number)] = pane
 
     def feed(self, event: Event) -> None:
         """Takes in text and ends of this block's branches; other events change nothing."""

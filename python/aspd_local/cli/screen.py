@@ -12,9 +12,10 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text as Line
 
-from aspd_local.cli.panes import ASCII, ROUND, Panes
-from aspd_local.cli.wrap import Wrapper, harmless
-from aspd_local.events import Done, End, Event, Fork, Join, ReadingOrder, Text
+from aspd_local.cli.panes import ASCII, ROUND, Pane, Panes
+from aspd_local.cli.wrap import harmless
+from aspd_local.cli.written import Written
+from aspd_local.events import Done, End, Event, Fork, Join, ReadingOrder, Text, Unfork
 
 if TYPE_CHECKING:
     from aspd_local.results import Answer
@@ -105,18 +106,24 @@ class PlainScreen:
 
 
 class LiveScreen:
-    """The trunk as it comes; the branches of a block in panes, which fold into the text at the join."""
+    """The trunk as it comes; the branches of a block in panes, which fold into the text at the join.
+
+    Text of the trunk that becomes branch 1 moves into its pane. If it has left the screen, it stays where it
+    is, and stands in the pane too while that is open.
+    """
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
         self._clock = clock
         self._borders = ROUND if console.encoding.lower().startswith("utf") else ASCII
-        self._wrapper = Wrapper(console.width)
+        self._written = Written(console)
+        self._n_trunk = 0  # code points
+        self._stretch = ""  # of the trunk since the last block
         self._panes: Panes | None = None
+        self._n_above = 0  # code points of the open block's branch 1 that stand above the panes
         self._live: Live | None = None
+        self._n_drawn = 0  # lines that the open block's panes have taken at most
         self._drawn_at = 0.0
-        self._at_line_start = True
-        self._broke_line = False  # before the panes, in the middle of a line
 
     def __enter__(self) -> LiveScreen:
         return self
@@ -125,25 +132,34 @@ class LiveScreen:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._fold()
-        self._write(self._wrapper.flush())
-        self._end_line()
+        self._written.end()
 
     def feed(self, event: Event) -> None:
         match event:
-            case Text(None, _, text):
-                self._say(text)
+            case Text(None, offset, text):
+                self._n_trunk = offset + len(text)
+                self._stretch += text
+                self._written.say(text)
+            case Fork(block) if self._panes is not None and self._panes.block == block:
+                self._panes.grow(event)
+                self._draw()
             case Fork():
                 self._open(event)
             case Text() | End():
                 self._grow(event)
+            case Unfork():
+                self._unfork()
             case Join() | Done():
                 self._fold()
 
     def _open(self, fork: Fork) -> None:
-        self._write(self._wrapper.flush())
-        self._broke_line = not self._at_line_start
-        self._end_line()
-        self._panes = Panes(fork)
+        n_moved = self._n_trunk - fork.offset
+        n_kept = len(self._stretch) - n_moved
+        moved, self._stretch = self._stretch[n_kept:], self._stretch[:n_kept]
+        self._n_trunk = fork.offset
+        self._n_above = 0 if self._written.take_back(n_moved) else n_moved
+        self._written.end()
+        self._panes = Panes(fork, moved)
         self._live = Live(
             console=self._console,
             auto_refresh=False,
@@ -152,6 +168,7 @@ class LiveScreen:
             vertical_overflow="crop",
         )
         self._live.start()
+        self._n_drawn = 0
         self._draw()
 
     def _grow(self, event: Event) -> None:
@@ -168,43 +185,39 @@ class LiveScreen:
         # One line stays free for the cursor; the last column too, where some terminals wrap early.
         lines = self._panes.draw(width - 1, height - 2, self._borders)
         self._live.update(Group(*lines), refresh=True)
+        self._n_drawn = max(self._n_drawn, len(lines))
         self._drawn_at = self._clock()
 
-    def _fold(self) -> None:
-        """Takes the panes away and writes what was in them."""
+    def _close(self) -> list[Pane]:
+        """Takes the panes away, if there are some; the cursor is where the trunk paused."""
         if self._live is not None:
             self._live.stop()
             self._live = None
-        panes, self._panes = self._panes, None
-        if panes is None:
-            return
-        for pane in panes.panes:
+        if self._panes is None:
+            return []
+        panes, self._panes = self._panes.panes, None
+        self._written.resume(self._n_drawn)
+        return panes
+
+    def _unfork(self) -> None:
+        """Takes the panes away and writes what the first one said, as the trunk's."""
+        if panes := self._close():
+            text = panes[0].text
+            self._n_trunk += len(text)
+            self._stretch += text
+            self._written.say(text[self._n_above :])
+
+    def _fold(self) -> None:
+        """Takes the panes away and writes what was in them."""
+        for pane in self._close():
+            self._stretch = ""
+            if pane.number == 1 and self._n_above:
+                self._written.say(pane.text[self._n_above :])
+                continue
             lead, heading, body = pane.split()
-            if self._broke_line:
-                lead = lead.removeprefix("\n")
-                self._broke_line = False
-            self._say(lead)
-            if not heading.endswith("\n"):
-                body = heading + body
+            self._written.say(lead)
+            if heading.endswith("\n"):
+                self._written.title(Line(harmless(pane.title), style=f"bold {pane.colour}"))
             else:
-                self._write(self._wrapper.flush())
-                self._end_line()
-                title = Line(harmless(pane.title), style=f"bold {pane.colour}")
-                self._console.print(title)
-                self._at_line_start = True
-                self._wrapper = Wrapper(self._console.width)
-            self._say(body)
-
-    def _say(self, text: str) -> None:
-        self._wrapper.resize(self._console.width)
-        self._write(self._wrapper.feed(harmless(text)))
-
-    def _end_line(self) -> None:
-        if not self._at_line_start:
-            self._say("\n")
-
-    def _write(self, text: str) -> None:
-        if text:
-            self._console.file.write(text)
-            self._console.file.flush()
-            self._at_line_start = text.endswith("\n")
+                body = heading + body
+            self._written.say(body)

@@ -21,7 +21,7 @@ from aspd_local import protocol
 from aspd_local.chat import Message
 from aspd_local.eval.attempt import Attempt, Part
 from aspd_local.eval.config import SERIAL, EvalConfig
-from aspd_local.events import Done, End, Fork, Join, Text, branch_name
+from aspd_local.events import Done, End, Event, Fork, Text, Unfork, branch_name
 from aspd_local.layout import JOIN_RULES, JoinRule
 from aspd_local.model import Model
 from aspd_local.results import Answer
@@ -129,13 +129,17 @@ class _Watch:
         self._answer: Answer | None = None
         self._seconds = 0.0
 
-    def see(self, event: Text | Fork | End | Join | Done) -> None:
+    def see(self, event: Event) -> None:
         now = time.perf_counter() - self._begin
         if isinstance(event, Text):
             self._first = now if self._first is None else self._first
         elif isinstance(event, Fork):
             for number in range(1, len(event.titles) + 1):
-                self._begins[branch_name(event.block, number)] = now
+                self._begins.setdefault(branch_name(event.block, number), now)  # the block may have grown
+        elif isinstance(event, Unfork):  # its number is the next block's
+            for times in (self._begins, self._ends):
+                for name in [name for name in times if name.startswith(f"{event.block}.")]:
+                    del times[name]
         elif isinstance(event, End):
             self._ends[event.branch] = now
         elif isinstance(event, Done):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from aspd_local.events import Done, End, Fork, Join, Text
+from aspd_local.events import Done, End, Fork, Join, Text, Unfork
 from aspd_local.results import Answer, TokenLogprob
 from aspd_local.server.loop import Timed
 from aspd_local.server.tools import Call, Said
@@ -173,8 +173,10 @@ def event_body(timed: Timed) -> dict[str, Any] | None:
     match event:
         case Text(branch, offset, text):
             return {"type": "text", "branch": branch, "offset": offset, "text": text, **at}
-        case Fork(block, titles):
-            return {"type": "fork", "block": block, "titles": list(titles), **at}
+        case Fork(block, titles, offset):
+            return {"type": "fork", "block": block, "titles": list(titles), "offset": offset, **at}
+        case Unfork(block):
+            return {"type": "unfork", "block": block, **at}
         case End(branch, reason):
             return {"type": "end", "branch": branch, "reason": reason, **at}
         case Join(block):

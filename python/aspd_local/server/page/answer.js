@@ -33,9 +33,10 @@ export function takeChunk(answer, chunk) {
 export function takeEvent(answer, event) {
   answer.lastTime = event.t;
   if (event.type === "text") takeText(answer, event);
-  if (event.type === "fork") answer.parts.push(newBlock(event));
+  if (event.type === "fork") takeFork(answer, event);
+  if (event.type === "unfork") takeUnfork(answer, event);
   if (event.type === "end") Object.assign(branchOf(answer, event.branch), { reason: event.reason, end: event.t });
-  if (event.type === "join") blocksOf(answer).find((block) => block.id === event.block).joined = event.t;
+  if (event.type === "join") blockOf(answer, event.block).joined = event.t;
 }
 
 function takeText(answer, { branch, offset, text, t }) {
@@ -50,8 +51,43 @@ function takeText(answer, { branch, offset, text, t }) {
   else target.length += added;
 }
 
-function newBlock({ block, titles, t }) {
-  const branches = titles.map((title, n) => ({
+/** Opens a block or, where it is open already, adds the branches that are new. */
+function takeFork(answer, { block: id, titles, offset, t }) {
+  let block = answer.parts.find((part) => part.id === id);
+  if (!block) {
+    const moved = takeFromTrunk(answer, answer.trunkLength - offset);
+    block = { id, branches: [], forked: t, joined: null };
+    answer.parts.push(block);
+    block.branches.push(newBranch(id, titles[0], 0));
+    if (moved) Object.assign(block.branches[0], { text: moved, length: [...moved].length, begin: t });
+  }
+  for (let n = block.branches.length; n < titles.length; n += 1) block.branches.push(newBranch(id, titles[n], n));
+}
+
+/** The block goes, and what its first branch has said is the trunk's. */
+function takeUnfork(answer, { block: id, t }) {
+  const [{ text, length, begin }] = blockOf(answer, id).branches;
+  answer.parts = answer.parts.filter((part) => part.id !== id);
+  if (!length) return;
+  const trunk = openTrunk(answer, begin);
+  trunk.text += text;
+  trunk.last = t;
+  answer.trunkLength += length;
+}
+
+/** The last code points of the trunk, which are its no longer. Its last stretch stays, even if it is empty now. */
+function takeFromTrunk(answer, count) {
+  if (count === 0) return "";
+  const trunk = answer.parts.at(-1);
+  const points = trunk && !trunk.branches ? [...trunk.text] : [];
+  if (count < 0 || count > points.length) throw new Error(`A block cannot begin ${count} characters back.`);
+  trunk.text = points.slice(0, -count).join("");
+  answer.trunkLength -= count;
+  return points.slice(-count).join("");
+}
+
+function newBranch(block, title, n) {
+  return {
     id: `${block}.${n + 1}`,
     title: plainTitle(title),
     hue: n % 8,
@@ -60,8 +96,7 @@ function newBlock({ block, titles, t }) {
     begin: null,
     end: null,
     reason: null,
-  }));
-  return { id: block, branches, forked: t, joined: null };
+  };
 }
 
 function openTrunk(answer, t) {
@@ -75,6 +110,12 @@ function branchOf(answer, id) {
   const branch = branchesOf(answer).find((known) => known.id === id);
   if (!branch) throw new Error(`The answer has no branch ${id}.`);
   return branch;
+}
+
+function blockOf(answer, id) {
+  const block = blocksOf(answer).find((known) => known.id === id);
+  if (!block) throw new Error(`The answer has no block ${id}.`);
+  return block;
 }
 
 /** A title without the list marks, stars and colon that it may have as the beginning of its branch's text. */
@@ -108,6 +149,7 @@ export function stretchesOf(answer) {
       shown.push({ block: part });
       continue;
     }
+    if (!part.branches && !part.text) continue; // all of it has become a branch
     if (!shown.length || shown.at(-1).block) shown.push({ text: "", origins: [] });
     const stretch = shown.at(-1);
     for (const piece of part.branches ?? [part]) {

@@ -1,5 +1,5 @@
 // The conversation: turns, the runs that answer them, and what a reader can do with an answer.
-import { isOver, newAnswer, takeChunk, textOf } from "./answer.js";
+import { isOver, newAnswer, openBlock, takeChunk, textOf } from "./answer.js";
 import { copyText } from "./clipboard.js";
 import { make } from "./dom.js";
 import { ask, stop } from "./request.js";
@@ -94,8 +94,10 @@ export class Chat {
     try {
       for await (const chunk of ask(this.#messages(turn), mode, settings, aborter.signal)) {
         const isFirst = answer.lastTime === null && chunk.aspd?.events?.length > 0;
+        const open = openBlock(answer)?.id;
         takeChunk(answer, chunk);
-        const said = announcement(chunk, isFirst);
+        if (chunk.aspd?.events?.some(({ type }) => type === "unfork")) run.stoppedBranches.clear(); // names come again
+        const said = announcement(chunk, isFirst, open);
         if (said) say(said);
       }
       if (!isOver(answer)) throw new Error("The connection ended before the answer did.");

@@ -43,12 +43,21 @@ function whySerial(facts, mode) {
   return facts.protocol === "serial" ? "this model does not fork" : "no branches were announced";
 }
 
-/** What a screen reader is told of a chunk that was just folded in; "" for most. */
-export function announcement(chunk, isFirst) {
+/**
+ * What a screen reader is told of a chunk that was just folded in; "" for most.
+ * `open`: the id of the block that was open before; undefined if none was.
+ */
+export function announcement(chunk, isFirst, open) {
   const said = isFirst ? ["Answer begins."] : [];
-  for (const event of chunk.aspd?.events ?? []) {
-    if (event.type === "fork") said.push(`Forked into ${counted(event.titles.length, "branch", "branches")}.`);
-    if (event.type === "join") said.push("Branches joined.");
+  for (const { type, block, titles } of chunk.aspd?.events ?? []) {
+    if (type === "fork") {
+      const branches = counted(titles.length, "branch", "branches");
+      said.push(block === open ? `Now ${branches}.` : `Forked into ${branches}.`);
+      open = block;
+    }
+    if (type === "unfork") said.push("Not forked after all.");
+    if (type === "join") said.push("Branches joined.");
+    if (type === "unfork" || type === "join") open = undefined;
   }
   return said.join(" ");
 }

@@ -1,0 +1,697 @@
+// The protocol `intrinsic`: a list that the model itself begins is taken apart. Beside the body of its first
+// item an outline lane writes the leads of the others; a branch per lead writes its body; what has been
+// written becomes ordinary text of the trunk. conduct() decides after every step, when no lane of it is in
+// use any more.
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+
+#include "engine_impl.h"
+#include "utf8.h"
+
+namespace aspd {
+
+namespace {
+
+constexpr std::size_t kReadyItems =
+    3;  // leads that are known when the block is forked before the outline ends
+constexpr std::size_t kOutlineCells = 96;  // cells that an outline should find
+constexpr double kSpareBudget = 1.25;      // of max_tokens: what the items are predicted to take, times this
+const char* const kParagraph = "\n\n";
+constexpr int kMostRetries = 2;             // leads of one outline that are begun anew
+constexpr std::size_t kLongestPeriod = 32;  // tokens of a loop that is noticed
+constexpr std::size_t kMostRounds = 4;      // of a loop
+constexpr std::size_t kLeastRound = 32;     // tokens that loop
+constexpr double kLearn = 0.1;              // weight of one body in the usual length
+constexpr std::uint64_t kOutlineStream =
+    0x7FFFFFFFU;  // random numbers of an outline, and of the trunk behind a list
+constexpr std::uint64_t kTrunkStream = 0x7FFFFFFEU;
+
+std::uint64_t stream_of(std::size_t block, std::uint64_t lane) {
+  return (static_cast<std::uint64_t>(block) << 32U) | lane;
+}
+
+}  // namespace
+
+// --- the trunk
+// --------------------------------------------------------------------------------------------------
+
+// What the trunk, or the first branch in its place, has written: does a list begin, does its first item end?
+void Engine::Impl::follow(Live& live, Lane& lane, std::string_view piece) {
+  if (!live.finder || lane.branch > 1) return;
+  std::optional<ListFinder::Found> found = live.finder->push(piece);
+  if (lane.block > 0) return;
+  if (lane.item) (void)lane.item->push(piece);
+  if (found && !live.outline && !found->body_begins) live.found = std::move(found);
+}
+
+std::size_t Engine::Impl::tokens_left(const Live& live) const {
+  if (live.request.max_tokens < 0) return SIZE_MAX;
+  const auto most = static_cast<std::size_t>(live.request.max_tokens);
+  return most - std::min(most, live.n_sampled);
+}
+
+// Predicted speed-up of a list of n items whose first body has just begun.
+double Engine::Impl::gain_of_list(const Live& live, std::size_t n_items) const {
+  if (curve_.empty()) return kLeastGain;
+  BlockForecast block = forecast(*live.protocol(), static_cast<std::int32_t>(n_items));
+  if (usual_body_ > 0) block.body_tokens = usual_body_;
+  block.decoded_again = false;
+  block.seed_tokens = 1;
+  return predicted_gain(curve_, block);
+}
+
+void Engine::Impl::begin_outline(Live& live) {
+  const ListFinder::Found found = std::move(*live.found);
+  live.found.reset();
+  Lane& trunk = live.trunk;
+  trunk.item.reset();
+  const Protocol& protocol = *live.protocol();
+  if (static_cast<int>(live.blocks.size()) >= protocol.max_blocks || trunk.pending.size() != 1) return;
+  if (gain_of_list(live, kReadyItems) < kLeastGain) return;
+  if (cache_.sequences_free() < 1 || cache_.cells_free() < kOutlineCells) return;
+  std::size_t n_running = 0;
+  for (const auto& other : live_) n_running += running_lanes(*other).size();
+  if (n_running >= static_cast<std::size_t>(options_.n_lanes)) return;
+
+  // The tokens that spell the list so far. One that begins before it cannot be parted.
+  std::size_t n_tokens = 0;
+  std::size_t n_bytes = 0;
+  const std::size_t n_answer =
+      trunk.record.size() - std::min(trunk.record.size(), live.request.prompt.size());
+  while (n_bytes < found.n_bytes && n_tokens <= n_answer && n_tokens < trunk.kinds.size()) {
+    const Token token =
+        n_tokens == 0 ? trunk.pending.front() : trunk.record.token_ids[trunk.record.size() - n_tokens];
+    n_bytes += model_->piece(token).size();
+    ++n_tokens;
+  }
+  if (n_bytes != found.n_bytes) return;
+
+  live.outline = std::make_unique<Outline>(
+      found.style, OutlineReader(found.style, found.lead, live.finder->scripts(), &*protocol.lists));
+  Outline& outline = *live.outline;
+  outline.first = trunk.record.size() + 1 - n_tokens;
+  outline.first_kind = trunk.kinds.size() - n_tokens;
+  outline.begin = n_tokens == 1 ? trunk.next : trunk.record.positions[outline.first];
+  outline.n_seed_bytes = found.n_bytes - found.n_over;
+  trunk.item = std::make_unique<ItemReader>(found.style);
+  const std::string last = model_->piece(trunk.pending.front());
+  (void)trunk.item->push(std::string_view(last).substr(last.size() - std::min(found.n_over, last.size())));
+
+  outline.elision = protocol.lists->elision;
+  Lane& lane = outline.lane;
+  lane.sequence = trunk.sequence.fork();
+  lane.next = trunk.next;
+  lane.pending = trunk.pending;
+  const std::string& closer = found.style.closer;
+  const bool apart =
+      found.n_over == 0 && !found.style.ends_line() && static_cast<unsigned char>(closer.back()) < 0x80;
+  const std::vector<Token> elision = model_->tokenize((apart ? " " : "") + protocol.lists->elision, false);
+  lane.pending.insert(lane.pending.end(), elision.begin(), elision.end());
+  live.timings.seed_tokens += static_cast<std::int64_t>(elision.size());
+  lane.wants_token = true;
+  lane.outlines = true;
+  const std::size_t block = live.blocks.size() + 1;
+  lane.sampler = std::make_unique<Sampler>(trunk.sampler->fork(stream_of(block, kOutlineStream), 0));
+  lane.parser = std::make_unique<Parser>(nullptr, Parser::State::kTrunk, 0);
+}
+
+// Nothing of the outline is used; the trunk has not noticed it.
+void Engine::Impl::drop_outline(Live& live) {
+  live.timings.rewound_tokens += static_cast<std::int64_t>(live.outline->n_sampled);
+  live.outline.reset();
+  live.trunk.item.reset();
+}
+
+// Makes room where cells have run out: an outline that nothing depends on yet.
+bool Engine::Impl::drop_an_outline() {
+  for (auto live = live_.rbegin(); live != live_.rend(); ++live) {
+    if (!(*live)->outline || (*live)->in_list()) continue;
+    drop_outline(**live);
+    return true;
+  }
+  return false;
+}
+
+// --- the outline
+// ------------------------------------------------------------------------------------------------
+
+// The lead's last token is taken. What comes next is no question: the rest of the closer, the left out body,
+// what parts two items. The mark behind them is likely.
+void Engine::Impl::write_next_mark(Outline& outline, Token token) {
+  Lane& lane = outline.lane;
+  OutlineReader& reader = outline.reader;
+  const std::vector<Token> rest = model_->tokenize(reader.rest_of_closer(), false);
+  outline.open.token_ids.insert(outline.open.token_ids.end(), rest.begin(), rest.end());
+  outline.open.kinds.insert(outline.open.kinds.end(), rest.size(), Lane::Kind::kFed);
+  outline.open.likelihoods.resize(outline.open.kinds.size());
+  for (const Token id : outline.open.token_ids) outline.open.heading += model_->piece(id);
+  outline.items.push_back(std::move(outline.open));
+  outline.open = {};
+  reader.next_item();
+
+  const std::string& closer = outline.style.closer;
+  const bool apart = !outline.style.ends_line() && static_cast<unsigned char>(closer.back()) < 0x80;
+  std::vector<Token> fed = rest;
+  outline.between = model_->tokenize((apart ? " " : "") + outline.elision, false);
+  outline.between.insert(outline.between.end(), outline.separator.begin(), outline.separator.end());
+  fed.insert(fed.end(), outline.between.begin(), outline.between.end());
+  for (const Token id : fed) lane.sampler->accept(id);
+  lane.pending = {token};
+  lane.pending.insert(lane.pending.end(), fed.begin(), fed.end());
+  outline.likely = model_->tokenize(reader.likely_next(), false);
+}
+
+// A lead that was there before is taken back, and begun with another word.
+void Engine::Impl::write_lead_again(Outline& outline) {
+  Lane& lane = outline.lane;
+  OutlineReader& reader = outline.reader;
+  std::string mark = outline.style.mark(static_cast<int>(outline.n_items()) + 1);
+  mark.resize(mark.find_last_not_of(' ') + 1);
+  std::size_t n_kept = 0;
+  for (std::size_t at = 0; n_kept < outline.open.token_ids.size(); ++n_kept) {
+    at += model_->piece(outline.open.token_ids[n_kept]).size();
+    if (at > mark.size()) break;
+  }
+  const std::size_t n = outline.open.token_ids.size() - n_kept;
+  const bool can = n_kept > 0 && n > 0 && ++outline.n_retried <= kMostRetries &&
+                   lane.rewind(n, 1, outline.open.token_ids[n_kept]);
+  if (!can) {
+    reader.stop(OutlineReader::End::kGoesOn);
+    outline.over = true;
+    outline.exhausted = true;
+    return;
+  }
+  outline.open.token_ids.resize(n_kept);
+  outline.open.kinds.resize(n_kept);
+  outline.open.likelihoods.resize(n_kept);
+  outline.likely.clear();
+  reader.begin_lead_again();
+}
+
+// Natural logarithm of the probability with which the outline wrote the i-th of its leads.
+double Engine::Impl::lead_logprob(const Outline& outline, std::size_t i) const {
+  const Outline::Item& item = outline.items[i];
+  const std::size_t begin = outline.style.mark(static_cast<int>(i) + 2).size();
+  const std::size_t end = item.heading.size() - outline.style.closer.size();
+  double sum = 0;
+  std::size_t at = 0;
+  for (std::size_t t = 0; t < item.token_ids.size(); ++t) {
+    const std::size_t next = at + model_->piece(item.token_ids[t]).size();
+    if (next > begin && at < end) sum += item.likelihoods[t].logprob;
+    at = next;
+  }
+  return sum;
+}
+
+// Whether the first items stand in an order that matters: the second and the third exchanged would be far
+// less likely. Steps of a derivation and of a procedure are so; parts that are independent of each other are
+// not.
+bool Engine::Impl::builds_in_order(Live& live) {
+  Outline& outline = *live.outline;
+  outline.order_asked = true;
+  const double as_written = lead_logprob(outline, 0) + lead_logprob(outline, 1);
+  const std::size_t n_first = outline.style.mark(2).size();
+  const std::size_t n_second = outline.style.mark(3).size();
+  const std::string one = outline.items[0].heading.substr(n_first);
+  const std::string other = outline.items[1].heading.substr(n_second);
+  std::vector<Token> ids;
+  std::vector<bool> wanted;
+  const auto add = [&](const std::string& mark, const std::string& lead) {
+    const std::vector<Token> more = model_->tokenize(mark + lead, false);
+    const std::size_t end = mark.size() + lead.size() - outline.style.closer.size();
+    std::size_t at = 0;
+    for (const Token id : more) {
+      const std::size_t next = at + model_->piece(id).size();
+      ids.push_back(id);
+      wanted.push_back(next > mark.size() && at < end);
+      at = next;
+    }
+  };
+  add(outline.style.mark(2), other);
+  for (const Token id : outline.between) {
+    ids.push_back(id);
+    wanted.push_back(false);
+  }
+  add(outline.style.mark(3), one);
+  if (cache_.sequences_free() < 1 || cache_.cells_free() < ids.size()) return true;
+  double exchanged = 0;
+  try {
+    Sequence trial = outline.lane.sequence.fork(outline.behind_separator);
+    for (const double logprob : read_logprobs(trial, outline.behind_separator, ids, wanted))
+      exchanged += logprob;
+  } catch (const DecodeError&) {  // broken off: the list stays as it is
+    return true;
+  }
+  live.timings.seed_tokens += static_cast<std::int64_t>(ids.size());
+  return as_written - exchanged > static_cast<double>(live.protocol()->lists->max_order);
+}
+
+void Engine::Impl::take_outlined(Live& live, Token token, Likelihood likelihood) {
+  Outline& outline = *live.outline;
+  Lane& lane = outline.lane;
+  OutlineReader& reader = outline.reader;
+  using State = OutlineReader::State;
+  if (token < 0 || model_->is_eog(token)) {
+    // Amid a mark or a lead an end means nothing.
+    const bool behind =
+        reader.state() == State::kTail || (reader.state() == State::kMark && outline.open.token_ids.empty());
+    outline.over = true;
+    outline.ends_answer = token >= 0 && behind;
+    return;
+  }
+  ++outline.n_sampled;
+  lane.sampler->accept(token);
+  lane.pending = {token};
+  lane.wants_token = true;
+  const std::string piece = model_->piece(token);
+  const std::size_t n_separator = reader.separator().size();
+  reader.push(piece);
+  if (reader.separator().size() > n_separator) {
+    outline.separator.push_back(token);
+    outline.behind_separator = lane.next + 1;
+    if (reader.state() == State::kMark) outline.likely = model_->tokenize(reader.likely_next(), false);
+    return;
+  }
+  const bool begins_mark = outline.open.token_ids.empty() && reader.state() != State::kTail;
+  const ListRules& limits = *live.protocol()->lists;
+  const float least = outline.n_items() > 1 ? limits.min_mark : limits.min_first_mark;
+  if (begins_mark && likelihood.logprob < std::log(least)) {
+    reader.stop(OutlineReader::End::kGoesOn);
+    outline.over = true;
+    return;
+  }
+  outline.open.token_ids.push_back(token);
+  outline.open.kinds.push_back(Lane::Kind::kText);
+  outline.open.likelihoods.push_back(std::move(likelihood));
+  if (reader.state() == State::kClosed) {
+    write_next_mark(outline, token);
+  } else if (reader.state() == State::kRepeated) {
+    write_lead_again(outline);
+  } else if (reader.state() == State::kTail) {
+    outline.tail.token_ids.insert(outline.tail.token_ids.end(), outline.open.token_ids.begin(),
+                                  outline.open.token_ids.end());
+    outline.tail.kinds.insert(outline.tail.kinds.end(), outline.open.kinds.begin(), outline.open.kinds.end());
+    std::move(outline.open.likelihoods.begin(), outline.open.likelihoods.end(),
+              std::back_inserter(outline.tail.likelihoods));
+    outline.open = {};
+    const bool too_long = outline.tail.token_ids.size() > static_cast<std::size_t>(limits.max_tail);
+    outline.over =
+        reader.end() == OutlineReader::End::kGoesOn || too_long || opens_a_part(reader.tail(), limits);
+  }
+}
+
+// --- the block
+// --------------------------------------------------------------------------------------------------
+
+// After a step: what follows from what its lanes have written.
+void Engine::Impl::conduct(Live& live) {
+  if (!live.finder || live.id == 0) return;
+  if (live.phase == Live::Phase::kTrunk) {
+    const ItemReader* item = live.trunk.item.get();
+    if (live.outline && (item->ended() || !item->builds_on().empty())) drop_outline(live);
+    if (live.outline && live.outline->over &&
+        live.outline->n_items() < static_cast<std::size_t>(live.protocol()->lists->min_items))
+      drop_outline(live);
+    if (live.outline && live.outline->n_items() >= kReadyItems && !live.outline->order_asked &&
+        builds_in_order(live))
+      drop_outline(live);
+    if (live.found && !live.outline) begin_outline(live);
+    live.found.reset();
+    if (live.outline && should_fork(live)) (void)fork_list(live);
+  } else if (live.in_list()) {
+    const bool first_goes_on = !live.branches.front().ended;
+    const bool builds_on = std::any_of(live.branches.begin(), live.branches.end(),
+                                       [](const Lane& lane) { return !lane.item->builds_on().empty(); });
+    if (first_goes_on && builds_on && !live.stopping) {
+      unfork(live);
+      return;
+    }
+    if (!live.stopping) grow_block(live);
+    close_list(live);
+  }
+}
+
+bool Engine::Impl::should_fork(const Live& live) const {
+  const Outline& outline = *live.outline;
+  const Lane& trunk = live.trunk;
+  if (!outline.over && outline.n_items() < kReadyItems) return false;
+  if (trunk.pending.size() != 1 || trunk.item->holds() || trunk.item->size() == 0) return false;
+  const double body = usual_body_ > 0 ? usual_body_ : live.protocol()->branch_tokens;
+  const double needed = kSpareBudget * body * static_cast<double>(outline.n_items());
+  if (live.request.max_tokens > 0 && static_cast<double>(tokens_left(live)) < needed) return false;
+  return gain_of_list(live, outline.n_items()) >= kLeastGain;
+}
+
+bool Engine::Impl::fork_list(Live& live) {
+  Outline& outline = *live.outline;
+  Lane& trunk = live.trunk;
+  // What the reader has of the list becomes the beginning of the first branch.
+  std::string text;
+  for (std::size_t i = outline.first; i < trunk.record.size(); ++i)
+    text += model_->piece(trunk.record.token_ids[i]);
+  text += model_->piece(trunk.pending.front());
+  const std::size_t n_held = trunk.text->n_held();
+  if (n_held > text.size() || live.segments.empty()) return false;
+  Segment& before = live.segments.back();
+  const std::string moved = text.substr(0, text.size() - n_held);
+  if (before.block != 0 || before.n_sent != before.text.size() || before.text.size() < moved.size() ||
+      before.text.compare(before.text.size() - moved.size(), moved.size(), moved) != 0)
+    return false;
+  std::size_t n_cells = outline.n_items();
+  for (const Outline::Item& item : outline.items) n_cells += item.token_ids.size() + kOutlineCells / 4;
+  if (cache_.sequences_free() < 1 || !finds_room(n_cells, live)) return false;
+
+  live.phase = Live::Phase::kBlock;
+  live.blocks.emplace_back();
+  live.titles = {outline.reader.leads().front()};
+  live.blocks.back().branches.emplace_back();
+  live.blocks.back().branches.back().title = live.titles.front();
+  live.branches.clear();
+  live.branches.emplace_back();
+  Lane& first = live.branches.back();
+  const std::vector<std::int32_t>& prompt_blocks = live.request.prompt.block_ids;
+  first.block = static_cast<std::int32_t>(live.blocks.size());
+  first.branch = 1;
+  first.layout_block = *std::max_element(prompt_blocks.begin(), prompt_blocks.end()) + first.block;
+  first.sequence = trunk.sequence.fork();
+  (void)trunk.sequence.truncate(outline.begin);
+  first.next = trunk.next;
+  first.pending = std::move(trunk.pending);
+  first.wants_token = true;
+  for (std::size_t i = outline.first; i < trunk.record.size(); ++i)
+    first.record.push(trunk.record.token_ids[i], trunk.record.positions[i], first.layout_block, 1);
+  trunk.record.truncate(outline.first);
+  trunk.next = outline.begin;
+  trunk.pending.clear();
+  const auto kind = static_cast<std::ptrdiff_t>(outline.first_kind);
+  const std::size_t n_list = trunk.kinds.size() - outline.first_kind;
+  first.kinds.assign(trunk.kinds.begin() + kind, trunk.kinds.end());
+  trunk.kinds.resize(outline.first_kind);
+  if (trunk.likelihoods.size() > outline.first_kind) {
+    std::move(trunk.likelihoods.begin() + kind, trunk.likelihoods.end(),
+              std::back_inserter(first.likelihoods));
+    trunk.likelihoods.resize(outline.first_kind);
+  }
+  first.n_told = trunk.n_told - std::min(trunk.n_told, outline.first_kind);
+  trunk.n_told = std::min(trunk.n_told, outline.first_kind);
+  first.sampler = std::move(trunk.sampler);
+  trunk.sampler =
+      std::make_unique<Sampler>(first.sampler->fork(stream_of(live.blocks.size(), kTrunkStream), n_list));
+  first.parser = std::make_unique<Parser>(nullptr, Parser::State::kTrunk, 0);
+  first.text = std::move(trunk.text);
+  trunk.text = std::make_unique<LaneText>(&live.request.stop);
+  first.item = std::move(trunk.item);
+  first.n_seed_bytes = outline.n_seed_bytes;
+
+  before.text.resize(before.text.size() - moved.size());
+  before.n_sent = before.text.size();
+  first.offset = count_code_points(moved);
+  trunk.offset -= first.offset;
+  outline.offset = trunk.offset;
+  first.segment = live.segments.size();
+  live.segments.push_back({first.block, 1, moved, outline.n_seed_bytes, moved.size()});
+  ++live.n_branches;
+  grow_block(live);
+  return true;
+}
+
+// A branch for the i-th item of the outline.
+void Engine::Impl::open_item(Live& live, std::size_t i) {
+  Outline& outline = *live.outline;
+  Outline::Item& item = outline.items[i];
+  const int number = static_cast<int>(i) + 2;
+  live.titles.push_back(outline.reader.leads()[i + 1]);
+  live.blocks.back().branches.emplace_back();
+  live.blocks.back().branches.back().title = live.titles.back();
+  const std::int32_t block = live.branches.front().block;
+  live.branches.emplace_back();
+  Lane& lane = live.branches.back();
+  lane.block = block;
+  lane.branch = number;
+  lane.layout_block = live.branches.front().layout_block;
+  lane.stage = Lane::Stage::kWaiting;
+  lane.next = live.trunk.next;
+  lane.pending = item.token_ids;
+  lane.wants_token = true;
+  lane.kinds = std::move(item.kinds);
+  if (live.request.n_logprobs >= 0) lane.likelihoods = std::move(item.likelihoods);
+  const auto n_text =
+      static_cast<std::size_t>(std::count(lane.kinds.begin(), lane.kinds.end(), Lane::Kind::kText));
+  outline.n_text += n_text;
+  live.n_sampled += n_text;
+  live.timings.seed_tokens += static_cast<std::int64_t>(lane.pending.size());
+  lane.sampler = std::make_unique<Sampler>(
+      live.trunk.sampler->fork(stream_of(live.blocks.size(), static_cast<std::uint64_t>(number)), 0));
+  for (const Token id : lane.pending) lane.sampler->accept(id);
+  lane.parser = std::make_unique<Parser>(nullptr, Parser::State::kTrunk, 0);
+  lane.text = std::make_unique<LaneText>(&live.request.stop);
+  lane.item = std::make_unique<ItemReader>(outline.style);
+  lane.n_seed_bytes = item.heading.size();
+  ++live.n_branches;
+  lane.segment = live.segments.size();
+  live.segments.push_back({block, number, "", outline.reader.separator().size() + item.heading.size(), 0});
+}
+
+// Branches for the leads that have closed since.
+void Engine::Impl::grow_block(Live& live) {
+  Outline& outline = *live.outline;
+  const std::size_t n_before = live.branches.size();
+  std::size_t most = static_cast<std::size_t>(live.request.max_branches);
+  for (; outline.n_opened < outline.items.size() && live.branches.size() < most; ++outline.n_opened)
+    open_item(live, outline.n_opened);
+  if (live.branches.size() == n_before) return;
+  Event event;
+  event.kind = EventKind::kFork;
+  event.request = live.id;
+  event.block = live.branches.front().block;
+  event.offset = outline.offset;
+  event.titles = live.titles;
+  events_.push_back(std::move(event));
+  for (std::size_t i = n_before == 1 ? 1 : n_before; i < live.branches.size(); ++i) {
+    Lane& lane = live.branches[i];
+    show(live, lane, lane.text->push(outline.reader.separator() + outline.items[i - 1].heading));
+    if (lane.text->stopped()) {
+      meet_stop(live, lane);
+      return;
+    }
+  }
+}
+
+// The list's items build on each other after all: the first branch is the trunk again.
+void Engine::Impl::unfork(Live& live) {
+  Outline& outline = *live.outline;
+  Lane first = std::move(live.branches.front());
+  Lane& trunk = live.trunk;
+  std::size_t sampled = 0;
+  for (std::size_t i = 1; i < live.branches.size(); ++i) {
+    const Lane& lane = live.branches[i];
+    sampled += static_cast<std::size_t>(std::count(lane.kinds.begin(), lane.kinds.end(), Lane::Kind::kText));
+  }
+  live.n_sampled -= std::min(sampled, live.n_sampled);
+  live.n_branches -= live.branches.size();
+  live.timings.rewound_tokens +=
+      static_cast<std::int64_t>(sampled + outline.n_sampled - std::min(outline.n_text, outline.n_sampled));
+  if (first.sequence) trunk.sequence = std::move(first.sequence);
+  for (std::size_t i = 0; i < first.record.size(); ++i)
+    trunk.record.push(first.record.token_ids[i], first.record.positions[i], 0, 0);
+  trunk.next = first.next;
+  trunk.pending = std::move(first.pending);
+  trunk.wants_token = true;
+  trunk.kinds.insert(trunk.kinds.end(), first.kinds.begin(), first.kinds.end());
+  trunk.likelihoods.resize(std::min(trunk.likelihoods.size(), outline.first_kind));
+  if (!first.likelihoods.empty()) {
+    trunk.likelihoods.resize(outline.first_kind);
+    std::move(first.likelihoods.begin(), first.likelihoods.end(), std::back_inserter(trunk.likelihoods));
+  }
+  trunk.n_told += first.n_told;
+  trunk.sampler = std::move(first.sampler);
+  trunk.text = std::move(first.text);
+  trunk.offset += first.offset;
+
+  Segment moved = std::move(live.segments[first.segment]);
+  live.segments.resize(first.segment);
+  Segment& before = live.segments.back();
+  before.n_sent = before.text.size() + moved.n_sent;
+  before.text += moved.text;
+  trunk.segment = live.segments.size() - 1;
+  live.blocks.pop_back();
+  live.branches.clear();
+  live.titles.clear();
+  live.phase = Live::Phase::kTrunk;
+  Event event;
+  event.kind = EventKind::kUnfork;
+  event.request = live.id;
+  event.block = first.block;
+  events_.push_back(std::move(event));
+  live.outline.reset();
+  show(live, trunk, trunk.text->push(first.item->held()));
+  if (trunk.text->stopped()) meet_stop(live, trunk);
+}
+
+// The tokens of an item as they stand in the answer: what belongs to its body, spelt anew where a token
+// reaches beyond it. n_kept: of them, from the first on, that are the lane's own.
+std::vector<Token> Engine::Impl::item_ids(const Live& live, const Lane& lane, std::size_t& n_kept) const {
+  std::vector<Token> ids = lane.record.token_ids;
+  ids.insert(ids.end(), lane.pending.begin(), lane.pending.end());
+  ids.insert(ids.end(), lane.tail.begin(), lane.tail.end());
+  const std::size_t n_bytes = lane.n_seed_bytes + lane.item->size();
+  const bool last = static_cast<std::size_t>(lane.branch) == live.branches.size();
+  n_kept = 0;
+  std::size_t at = 0;
+  std::string rest;
+  for (; n_kept < ids.size(); ++n_kept) {
+    const std::string piece = model_->piece(ids[n_kept]);
+    if (at + piece.size() > n_bytes) {
+      rest = piece.substr(0, n_bytes - at);
+      break;
+    }
+    at += piece.size();
+  }
+  ids.resize(n_kept);
+  const bool parted = !last || !lane.ended_answer;
+  if (parted) rest += last && live.outline->exhausted ? kParagraph : live.outline->reader.separator();
+  const std::vector<Token> more = model_->tokenize(rest, false);
+  ids.insert(ids.end(), more.begin(), more.end());
+  return ids;
+}
+
+// Whether a lane repeats a few tokens over and over: a small model's body that never ends.
+bool Engine::Impl::goes_round(const Lane& lane) {
+  std::vector<Token> ids = lane.record.token_ids;
+  ids.insert(ids.end(), lane.pending.begin(), lane.pending.end());
+  for (std::size_t period = 1; period <= kLongestPeriod; ++period) {
+    const std::size_t n = std::max(kLeastRound, period * kMostRounds);
+    if (ids.size() < n) break;
+    bool same = true;
+    for (std::size_t i = ids.size() - n + period; i < ids.size() && same; ++i)
+      same = ids[i] == ids[i - period];
+    if (same) return true;
+  }
+  return false;
+}
+
+// The item's body is over, or cut.
+void Engine::Impl::end_item(Live& live, Lane& lane, FinishReason reason) {
+  if (lane.ended) return;
+  if (!lane.text->stopped()) {
+    std::string text = lane.text->push(reason == FinishReason::kStop ? lane.item->finish() : "");
+    if (!lane.text->stopped()) text += lane.text->finish();
+    show(live, lane, text);
+  }
+  lane.reason = reason;
+  lane.ended = true;
+  lane.wants_token = false;
+  lane.stage = Lane::Stage::kDone;
+  lane.tail = std::move(lane.pending);
+  lane.pending.clear();
+  if (lane.branch != 1) lane.sequence = Sequence();
+  const auto n_text = std::count(lane.kinds.begin(), lane.kinds.end(), Lane::Kind::kText);
+  BranchResult& result = live.blocks.back().branches[static_cast<std::size_t>(lane.branch) - 1];
+  result.n_tokens = static_cast<std::size_t>(n_text);
+  result.reason = reason;
+  if (reason == FinishReason::kStop && !lane.text->stopped()) {
+    const double body = static_cast<double>(n_text) * static_cast<double>(lane.item->size()) /
+                        static_cast<double>(std::max<std::size_t>(lane.item->size() + lane.n_seed_bytes, 1));
+    usual_body_ = usual_body_ > 0 ? (1 - kLearn) * usual_body_ + kLearn * body : body;
+  }
+  send_in_turn(live);
+}
+
+// All items are written, or the answer ends: they become text of the trunk. Cells of the first are kept; the
+// others are decoded again where something depends on them.
+void Engine::Impl::join_items(Live& live, bool ends) {
+  Lane& trunk = live.trunk;
+  Outline& outline = *live.outline;
+  std::vector<Token> texts;
+  std::size_t n_joined = 0;
+  for (Lane& lane : live.branches) {
+    std::size_t n_kept = 0;
+    const bool stopped = lane.text->stopped();
+    std::vector<Token> ids =
+        stopped ? model_->tokenize(live.segments[lane.segment].text, false) : item_ids(live, lane, n_kept);
+    live.blocks.back().branches[static_cast<std::size_t>(lane.branch) - 1].token_ids = ids;
+    if (lane.branch == 1 && lane.sequence) {
+      n_joined = std::min(n_kept, lane.record.size());
+      const Pos end = outline.begin + static_cast<Pos>(n_joined);
+      if (lane.sequence.truncate(end)) {
+        trunk.sequence.join(std::move(lane.sequence), outline.begin);
+      } else {
+        n_joined = 0;
+      }
+    }
+    texts.insert(texts.end(), ids.begin(), ids.end());
+    if (stopped) break;
+  }
+  for (std::size_t i = 0; i < n_joined; ++i)
+    trunk.record.push(texts[i], outline.begin + static_cast<Pos>(i), 0, 0);
+  trunk.next = outline.begin + static_cast<Pos>(n_joined);
+  trunk.pending.assign(texts.begin() + static_cast<std::ptrdiff_t>(n_joined), texts.end());
+  trunk.kinds.insert(trunk.kinds.end(), texts.size(), Lane::Kind::kFed);
+  for (const Token id : texts) trunk.sampler->accept(id);
+  const bool goes_on = !live.branches.back().ended_answer;
+  live.branches.clear();
+  live.titles.clear();
+  live.phase = Live::Phase::kTrunk;
+  Event event;
+  event.kind = EventKind::kJoin;
+  event.request = live.id;
+  event.block = static_cast<std::int32_t>(live.blocks.size());
+  events_.push_back(std::move(event));
+  const std::unique_ptr<Outline> done = std::move(live.outline);
+  live.timings.plan_tokens += static_cast<std::int64_t>(done->n_sampled);
+  live.timings.plan_tokens -= static_cast<std::int64_t>(std::min(done->n_text, done->n_sampled));
+  if (ends) return;
+
+  const std::string separator = done->exhausted ? kParagraph : done->reader.separator();
+  trunk.text->begin_paragraph(separator, false);
+  const std::size_t n_tail = done->tail.token_ids.size();
+  if (done->ends_answer && n_tail <= tokens_left(live)) {
+    live.n_sampled += n_tail;
+    live.timings.plan_tokens -= static_cast<std::int64_t>(n_tail);
+    trunk.kinds.insert(trunk.kinds.end(), done->tail.kinds.begin(), done->tail.kinds.end());
+    if (live.request.n_logprobs >= 0) {
+      trunk.likelihoods.resize(trunk.kinds.size() - n_tail);
+      std::move(done->tail.likelihoods.begin(), done->tail.likelihoods.end(),
+                std::back_inserter(trunk.likelihoods));
+    }
+    if (n_tail > 0 && !goes_on) {
+      const std::vector<Token> parts = model_->tokenize(separator, false);
+      trunk.pending.insert(trunk.pending.end(), parts.begin(), parts.end());
+    }
+    trunk.pending.insert(trunk.pending.end(), done->tail.token_ids.begin(), done->tail.token_ids.end());
+    show(live, trunk, trunk.text->push(done->reader.tail()));
+    if (trunk.text->stopped()) {
+      meet_stop(live, trunk);
+    } else {
+      finish(live, FinishReason::kStop);
+    }
+    return;
+  }
+  trunk.wants_token = true;
+  live.timings.seed_tokens += static_cast<std::int64_t>(trunk.pending.size());
+  if (done->exhausted) {  // the trunk would begin the next item, a repetition too
+    std::string mark = done->style.mark(static_cast<int>(done->n_items()) + 1);
+    mark.resize(mark.find_last_not_of(' ') + 1);
+    const std::vector<Token> ids = model_->tokenize(mark, false);
+    trunk.ban_position = trunk.next + static_cast<Pos>(trunk.pending.size());
+    trunk.bans.assign(ids.begin(), ids.begin() + 1);
+  }
+  live.finder->after_list(done->style);
+  live.phase = Live::Phase::kJoin;
+}
+
+// The block is over when all items and the outline are.
+void Engine::Impl::close_list(Live& live) {
+  const bool all = std::all_of(live.branches.begin(), live.branches.end(),
+                               [](const Lane& lane) { return lane.stage == Lane::Stage::kDone; });
+  if (!all || !(live.outline->over || live.stopping)) return;
+  if (!live.stopping) {
+    join_items(live, false);
+    return;
+  }
+  join_items(live, true);
+  finish(live, FinishReason::kStop);
+}
+
+}  // namespace aspd

@@ -1,0 +1,613 @@
+#include "aspd/lists.h"
+
+#include <algorithm>
+#include <array>
+
+#include "aspd/parser.h"
+#include "utf8.h"
+
+namespace aspd {
+
+namespace {
+
+constexpr std::size_t kNone = std::string_view::npos;
+constexpr std::size_t kMostIndent = 3;  // spaces; more is nested content or code (CommonMark, 4.4)
+constexpr std::string_view kSpace = " \t";
+constexpr std::string_view kDigits = "0123456789";
+constexpr std::string_view kFence = "```";
+constexpr std::size_t kMostOuterIndent = 1;  // of a list that is not part of an item (CommonMark, 5.2)
+constexpr std::size_t kMostDigits = 2;
+constexpr std::size_t kMostNewlines = 2;  // between two items
+
+bool starts_with(std::string_view text, std::string_view start) {
+  return text.substr(0, start.size()) == start;
+}
+bool ends_with(std::string_view text, std::string_view end) {
+  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+std::string_view trim(std::string_view text) {
+  const std::size_t first = text.find_first_not_of(" \t\r\n");
+  if (first == kNone) return {};
+  return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
+}
+std::size_t count_spaces(std::string_view text) { return std::min(text.find_first_not_of(' '), text.size()); }
+
+// The longest of `options` with which a text begins; empty: none.
+std::string_view starts_with_any(std::string_view text, const std::vector<std::string>& options) {
+  std::string_view best;
+  for (const std::string& option : options) {
+    if (option.size() > best.size() && starts_with(text, option)) best = option;
+  }
+  return best;
+}
+
+std::size_t count_words(std::string_view text) {
+  std::size_t n = 0;
+  bool in_word = false;
+  for (const char c : text) {
+    const bool space = c == ' ' || c == '\t';
+    n += (!space && !in_word) ? 1 : 0;
+    in_word = !space;
+  }
+  return n;
+}
+
+bool is_too_long(std::string_view lead, const ListRules& rules) {
+  return lead.size() > static_cast<std::size_t>(rules.max_bytes) ||
+         count_words(lead) > static_cast<std::size_t>(rules.max_words);
+}
+
+// A line's mark: a style without closer, and where the lead begins. number: of a numbered item.
+struct Mark {
+  ListStyle style;
+  std::size_t size = 0;
+  int number = 0;
+};
+
+std::optional<Mark> read_mark(std::string_view line, const ListRules& rules) {
+  Mark mark;
+  ListStyle& style = mark.style;
+  std::size_t at = count_spaces(line);
+  if (at > kMostIndent) return std::nullopt;
+  style.indent = at;
+  bool marked = false;
+  const auto rest = [&] { return line.substr(at); };
+  const auto skip_spaces = [&] {
+    const std::size_t n = std::min(rest().find_first_not_of(kSpace), rest().size());
+    at += n;
+    return n;
+  };
+  const auto read_emphasis = [&] {
+    const std::string_view emphasis = starts_with_any(rest(), rules.emphasis);
+    if (emphasis.empty() || !style.emphasis.empty()) return;
+    style.emphasis = std::string(emphasis);
+    at += emphasis.size();
+  };
+  if (at < line.size() && line[at] == '#') {
+    style.level = std::min(rest().find_first_not_of('#'), rest().size());
+    at += style.level;
+    if (style.level > 6 || skip_spaces() == 0) return std::nullopt;
+    style.kind = ListStyle::Kind::kHeading;
+    marked = true;
+  } else if (const std::string_view bullet = starts_with_any(rest(), rules.bullets); !bullet.empty()) {
+    const std::size_t before = at;
+    at += bullet.size();
+    if (skip_spaces() > 0) {
+      style.kind = ListStyle::Kind::kBullet;
+      marked = true;
+    } else {
+      at = before;  // "**", perhaps
+    }
+  }
+  read_emphasis();
+  style.before = std::string(line.substr(0, at));
+  const std::size_t number_at = at;
+  const std::size_t digits = std::min(rest().find_first_not_of(kDigits), rest().size());
+  if (digits > 0 && digits <= kMostDigits) {
+    mark.number = std::stoi(std::string(rest().substr(0, digits)));
+    at += digits;
+    const std::string_view end = starts_with_any(rest(), rules.number_ends);
+    at += end.size();
+    const bool wide = !end.empty() && static_cast<unsigned char>(end.front()) >= 0x80;
+    const bool parted = skip_spaces() > 0 || wide || !starts_with_any(rest(), rules.emphasis).empty();
+    if (!end.empty() && parted) {
+      style.numbered = true;
+      if (!marked) style.kind = ListStyle::Kind::kNumbered;
+      marked = true;
+      read_emphasis();
+      style.after = std::string(line.substr(number_at + digits, at - number_at - digits));
+    } else {
+      at = number_at;
+      mark.number = 0;
+    }
+  }
+  if (!marked) {
+    if (style.emphasis.empty()) return std::nullopt;
+    style.kind = ListStyle::Kind::kBold;
+  }
+  mark.size = at;
+  return mark;
+}
+
+// What tells the lists of a text apart: the mark without its number and emphasis.
+std::string run_of(const ListStyle& style) {
+  std::string run = style.before + (style.numbered ? "1" + style.after : "");
+  for (std::size_t at = run.find('*'); at != std::string::npos && at > 0; at = run.find('*', at)) {
+    run.erase(at, 1);  // emphasis; a bullet comes first
+  }
+  return run;
+}
+
+struct Closed {
+  std::string_view lead;
+  std::string closer;
+};
+
+// The lead behind a mark, if it is closed. line_ends: a newline follows the line.
+std::optional<Closed> read_lead(std::string_view text, const ListStyle& style, const ListRules& rules,
+                                bool line_ends) {
+  if (!style.emphasis.empty()) {
+    const std::size_t end = text.find(style.emphasis);
+    if (end == kNone || end == 0) return std::nullopt;
+    std::string_view lead = text.substr(0, end);
+    const std::string_view behind = text.substr(end + style.emphasis.size());
+    for (const std::string& lead_end : rules.lead_ends) {
+      if (!ends_with(lead, lead_end)) continue;
+      lead.remove_suffix(lead_end.size());
+      return Closed{lead, lead_end + style.emphasis};
+    }
+    const std::string_view next = starts_with_any(behind, rules.lead_ends);
+    if (!next.empty()) return Closed{lead, style.emphasis + std::string(next)};
+    if (line_ends && trim(behind).empty()) return Closed{lead, style.emphasis};  // the newline belongs to it
+    return std::nullopt;
+  }
+  if (style.kind == ListStyle::Kind::kHeading) {
+    if (!line_ends || trim(text).empty()) return std::nullopt;
+    return Closed{trim(text), ""};
+  }
+  std::size_t first = kNone;
+  std::string_view closer;
+  for (const std::string& lead_end : rules.lead_ends) {
+    const std::size_t at = text.find(lead_end);
+    if (at < first) {
+      first = at;
+      closer = std::string_view(lead_end);
+    }
+  }
+  if (first == kNone || first == 0) return std::nullopt;
+  // "10:30" and "http://" go on without a space.
+  const std::string_view behind = text.substr(first + closer.size());
+  const bool wide = static_cast<unsigned char>(closer.front()) >= 0x80;
+  const bool after_digit = kDigits.find(text[first - 1]) != kNone;
+  if (!wide && !behind.empty() && behind.front() != ' ') return std::nullopt;
+  if (!wide && behind.empty() && after_digit && !line_ends) return std::nullopt;
+  return Closed{text.substr(0, first), std::string(closer)};
+}
+
+// Decodes one code point of valid UTF-8 at `at`, and moves on.
+std::uint32_t next_code_point(std::string_view text, std::size_t& at) {
+  const auto byte = [&](std::size_t i) {
+    return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i]));
+  };
+  const std::uint32_t lead = byte(at);
+  const std::size_t n = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+  std::uint32_t code = n == 1 ? lead : lead & (0x7FU >> n);
+  for (std::size_t i = 1; i < n && at + i < text.size(); ++i) code = (code << 6U) | (byte(at + i) & 0x3FU);
+  at += n;
+  return code;
+}
+
+struct Range {
+  std::uint32_t first, last, script;
+};
+// Blocks of Unicode 16 by writing system; those that are written together share a bit.
+constexpr std::array<Range, 19> kScripts = {{
+    {0x0041, 0x005A, 0},  {0x0061, 0x007A, 0},  {0x00C0, 0x024F, 0},    {0x1E00, 0x1EFF, 0},  // Latin
+    {0x0370, 0x03FF, 1},  {0x0400, 0x052F, 2},  {0x0530, 0x058F, 3},    {0x0590, 0x05FF, 4},
+    {0x0600, 0x077F, 5},  {0x0900, 0x0DFF, 6},  {0x0E00, 0x0EFF, 7},    {0x10A0, 0x10FF, 8},
+    {0x1200, 0x139F, 9},  {0x1780, 0x17FF, 10}, {0x3040, 0x30FF, 11},  // kana
+    {0x3400, 0x9FFF, 12},                                              // Han
+    {0xAC00, 0xD7AF, 13}, {0x1100, 0x11FF, 13}, {0x20000, 0x3FFFF, 12},
+}};
+
+}  // namespace
+
+std::uint32_t scripts_of(std::string_view text) {
+  std::uint32_t found = 0;
+  const std::string valid = valid_utf8(text);
+  for (std::size_t at = 0; at < valid.size();) {
+    const std::uint32_t code = next_code_point(valid, at);
+    for (const Range& range : kScripts) {
+      if (code >= range.first && code <= range.last) found |= 1U << range.script;
+    }
+  }
+  return found;
+}
+
+bool opens_a_part(std::string_view text, const ListRules& rules) {
+  std::size_t begin = 0;
+  while (begin < text.size()) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string_view line = text.substr(begin, end - begin);
+    if (read_mark(line, rules) || starts_with(trim(line), kFence) || starts_with(trim(line), "|"))
+      return true;
+    begin = end + 1;
+  }
+  return false;
+}
+
+std::string ListStyle::mark(int number) const {
+  return numbered ? before + std::to_string(number) + after : before;
+}
+
+// --- ListFinder
+// ---------------------------------------------------------------------------------------------
+
+std::optional<ListFinder::Found> ListFinder::push(std::string_view bytes) {
+  std::optional<Found> found;
+  scripts_ |= scripts_of(bytes);
+  while (!bytes.empty()) {
+    const std::size_t newline = bytes.find('\n');
+    const bool line_ends = newline != kNone;
+    line_ += bytes.substr(0, newline);
+    if (std::optional<Found> here = look(line_ends)) {
+      const std::size_t over_at = line_.size() - here->n_over;
+      const std::string rest = line_.substr(over_at) + std::string(line_ends ? bytes.substr(newline) : "");
+      here->n_bytes = over_at + rest.size();
+      std::size_t n = 0;
+      if (line_ends && trim(line_.substr(over_at)).empty()) {  // the body begins on the next line
+        n = rest.find('\n');
+        while (n < rest.size() && rest[n] == '\n') ++n;
+        here->style.closer += rest.substr(0, n);
+      }
+      here->n_over = rest.size() - n;
+      here->body_begins = !trim(rest).empty();
+      found = std::move(here);
+    }
+    if (!line_ends) break;
+    end_line();
+    bytes.remove_prefix(newline + 1);
+  }
+  return found;
+}
+
+std::optional<ListFinder::Found> ListFinder::look(bool line_ends) {
+  if (decided_ || in_code_) return std::nullopt;
+  const std::optional<Mark> mark = read_mark(line_, *rules_);
+  if (!mark || mark->style.indent > kMostOuterIndent || run_of(mark->style) == run_ ||
+      (mark->style.numbered && mark->number != 1))
+    return std::nullopt;
+  const std::string_view text = std::string_view(line_).substr(mark->size);
+  const std::optional<Closed> closed = read_lead(text, mark->style, *rules_, line_ends);
+  if (!closed) {
+    decided_ = is_too_long(text, *rules_);
+    return std::nullopt;
+  }
+  decided_ = true;
+  if (trim(closed->lead).empty() || is_too_long(closed->lead, *rules_)) return std::nullopt;
+  Found found;
+  found.style = mark->style;
+  found.lead = std::string(trim(closed->lead));
+  found.style.closer = closed->closer;
+  // White space between a heading and its end is part of the closer.
+  const auto end = static_cast<std::size_t>(closed->lead.data() - line_.data()) + closed->lead.size();
+  found.n_over = line_.size() - end - closed->closer.size();
+  return found;
+}
+
+// Sees to which list the next line may belong.
+void ListFinder::end_line() {
+  const std::string_view line = trim(line_);
+  if (starts_with(line, kFence)) {
+    in_code_ = !in_code_;
+  } else if (!in_code_ && !line.empty()) {
+    if (const std::optional<Mark> mark = read_mark(line_, *rules_)) {
+      run_ = run_of(mark->style);
+    } else if (count_spaces(line_) == 0) {
+      run_.clear();
+    }
+  }
+  line_.clear();
+  decided_ = false;
+}
+
+void ListFinder::after_list(const ListStyle& style) {
+  line_.clear();
+  decided_ = in_code_ = false;
+  run_ = run_of(style);
+}
+
+// --- ItemReader
+// ---------------------------------------------------------------------------------------------
+
+// What the beginning of a line after the body's last says. whole: nothing more comes in this line.
+ItemReader::Line ItemReader::judge(std::string_view line, bool whole, bool after_blank) const {
+  const std::size_t indent = count_spaces(line);
+  const std::string_view text = line.substr(indent);
+  if (text.empty()) return whole ? Line::kBody : Line::kUnclear;
+  if (indent > std::max(style_.indent, kMostIndent)) return Line::kBody;
+  const bool outside = indent <= style_.indent;
+  // A rule across the page: "---", "***", "___".
+  const char first = text.front();
+  if (first == '-' || first == '*' || first == '_') {
+    const std::size_t run = std::min(text.find_first_not_of(first), text.size());
+    if (run == text.size() && !whole) return Line::kUnclear;
+    if (run == text.size() && run >= 3) return Line::kEnd;
+  }
+  if (first == '#') {
+    const std::size_t level = std::min(text.find_first_not_of('#'), text.size());
+    if (level == text.size() && !whole) return Line::kUnclear;
+    if (level < text.size() && text[level] == ' ' && level <= 6) {
+      return style_.kind != ListStyle::Kind::kHeading || level <= style_.level ? Line::kEnd : Line::kBody;
+    }
+  }
+  if (starts_with(text, kFence)) return Line::kBody;
+  if (!whole && kFence.substr(0, text.size()) == text) return Line::kUnclear;
+  if (style_.kind == ListStyle::Kind::kHeading) return Line::kBody;
+
+  if (outside) {
+    // The mark of this list: before, a number, after up to the emphasis.
+    std::string_view before = std::string_view(style_.before).substr(style_.indent);
+    std::string_view after = style_.after;
+    std::string_view& last = style_.numbered ? after : before;
+    if (!style_.emphasis.empty() && ends_with(last, style_.emphasis) && style_.kind != ListStyle::Kind::kBold)
+      last.remove_suffix(style_.emphasis.size());
+    if (text.size() < before.size() && !whole && starts_with(before, text)) return Line::kUnclear;
+    if (!before.empty() || style_.numbered) {
+      if (starts_with(text, before)) {
+        if (!style_.numbered) return Line::kEnd;
+        const std::string_view rest = text.substr(before.size());
+        const std::size_t digits = std::min(rest.find_first_not_of(kDigits), rest.size());
+        if (digits == rest.size() && digits <= kMostDigits && !whole) return Line::kUnclear;
+        if (digits > 0 && digits <= kMostDigits) {
+          const std::string_view behind = rest.substr(digits);
+          if (starts_with(behind, after)) return Line::kEnd;
+          if (!whole && starts_with(after, behind)) return Line::kUnclear;
+        }
+      }
+    }
+  }
+  if (style_.kind == ListStyle::Kind::kBold) return Line::kBody;
+  // A paragraph that stands as far left as the list, behind an empty line, is not part of the item.
+  if (!outside || !after_blank) return Line::kBody;
+  if (first == '-' || first == '*' || first == '+') {
+    if (text.size() == 1) return whole ? Line::kBody : Line::kUnclear;
+    return text[1] == ' ' || text[1] == '\t' ? Line::kBody : Line::kEnd;  // nested, without indent: emphasis
+  }
+  if (first == '|') return Line::kBody;
+  const std::size_t digits = std::min(text.find_first_not_of(kDigits), text.size());
+  if (digits > 0 && digits <= kMostDigits) {
+    if (digits == text.size()) return whole ? Line::kEnd : Line::kUnclear;
+    if (text[digits] == '.' || text[digits] == ')') return Line::kBody;
+  }
+  return Line::kEnd;
+}
+
+// Bytes become part of the body.
+void ItemReader::take(std::string_view text, std::string& body) {
+  body += text;
+  n_body_ += text.size();
+  for (const char c : text) {
+    if (c != '\n') {
+      line_ += c;
+      if (!builds_on_.empty()) continue;
+      const std::string_view line = trim(line_);
+      if (line == kFence) builds_on_ = "its items hold code";
+      if (line == "|") builds_on_ = "its items hold a table";
+      if (c == '=' || ends_with(line_, "\\[") || ends_with(line_, "\\(") || ends_with(line_, "$$"))
+        builds_on_ = "its items hold a calculation";
+      continue;
+    }
+    if (starts_with(trim(line_), kFence)) in_code_ = !in_code_;
+    line_.clear();
+  }
+}
+
+std::string ItemReader::push(std::string_view bytes) {
+  std::string body;
+  if (ended_) return body;
+  held_ += bytes;
+  while (!held_.empty()) {
+    const std::size_t space = std::min(held_.find_first_not_of(" \t\r\n"), held_.size());
+    const std::size_t newline = std::string_view(held_).substr(0, space).rfind('\n');
+    if (newline == kNone) {  // inside a line
+      const std::size_t line_end = std::min(held_.find('\n', space), held_.size());
+      const std::size_t last = std::string_view(held_).substr(0, line_end).find_last_not_of(" \t\r");
+      if (last == kNone) return body;  // white space that may be the end
+      take(std::string_view(held_).substr(0, last + 1), body);
+      held_.erase(0, last + 1);
+      if (held_.find('\n') == kNone) return body;
+      continue;
+    }
+    const std::size_t begin = newline + 1;
+    const std::size_t line_end = held_.find('\n', space);
+    const bool whole = line_end != kNone;
+    const std::string_view line = std::string_view(held_).substr(begin, whole ? line_end - begin : kNone);
+    const auto newlines = std::count(held_.begin(), held_.begin() + static_cast<std::ptrdiff_t>(begin), '\n');
+    Line is = in_code_ || starts_with(trim(line_), kFence) ? Line::kBody : judge(line, whole, newlines > 1);
+    if (space == held_.size()) is = Line::kUnclear;  // nothing but white space yet
+    if (is == Line::kUnclear) return body;
+    if (is == Line::kEnd) {
+      ended_ = true;
+      const std::string_view text = line.substr(count_spaces(line));
+      at_mark_ = starts_with(text, std::string_view(style_.before).substr(style_.indent)) &&
+                 (!style_.numbered || kDigits.find(text.front()) != kNone);
+      if (style_.kind == ListStyle::Kind::kHeading)
+        at_mark_ = starts_with(text, std::string(style_.level, '#') + " ");
+      return body;
+    }
+    // The white space, and the first byte of the line: the rest of it is taken as the inside of a line.
+    const std::size_t n = space + 1;
+    take(std::string_view(held_).substr(0, n), body);
+    held_.erase(0, n);
+  }
+  return body;
+}
+
+std::string ItemReader::finish() {
+  std::string body;
+  if (ended_) return body;
+  ended_ = true;
+  const std::size_t last = held_.find_last_not_of(" \t\r\n");
+  const std::size_t newline = held_.rfind('\n', last);
+  if (last == kNone ||
+      (newline != kNone && judge(std::string_view(held_).substr(newline + 1), true, false) != Line::kBody))
+    return body;
+  take(std::string_view(held_).substr(0, last + 1), body);
+  return body;
+}
+
+// --- OutlineReader
+// ------------------------------------------------------------------------------------------
+
+OutlineReader::OutlineReader(ListStyle style, std::string lead, std::uint32_t scripts, const ListRules* rules)
+    : style_(std::move(style)), rules_(rules), scripts_(scripts | scripts_of("a")) {
+  lead_may_number_ = kDigits.find(lead.front()) != kNone;
+  leads_.push_back(std::move(lead));
+}
+
+bool OutlineReader::allows(std::string_view piece) const {
+  switch (state_) {
+    case State::kSeparator: {
+      return piece.find_first_not_of(" \t\r\n") == kNone && !piece.empty() && piece.front() == '\n' &&
+             separator_.size() + piece.size() <= kMostNewlines;
+    }
+    case State::kMark:
+    case State::kTail: return true;
+    case State::kLead: {
+      if ((scripts_of(piece) & ~scripts_) != 0) return false;
+      const std::string said =
+          text_.substr(std::min(style_.mark(static_cast<int>(leads_.size()) + 1).size(), text_.size()));
+      const std::string_view start = trim(piece);
+      if (!trim(said).empty() || start.empty()) return true;
+      if (!lead_may_number_ && kDigits.find(start.front()) != kNone) return false;
+      return std::string_view("*#-+>|").find(start.front()) == kNone;
+    }
+    case State::kClosed:
+    case State::kRepeated: return true;
+  }
+  return true;
+}
+
+void OutlineReader::stop(End end) {
+  end_ = end;
+  state_ = State::kTail;
+  tail_ = std::move(text_);
+  text_.clear();
+}
+
+void OutlineReader::push(std::string_view bytes) {
+  switch (state_) {
+    case State::kSeparator: {
+      separator_ += bytes;
+      state_ = State::kMark;
+      return;
+    }
+    case State::kTail: tail_ += bytes; return;
+    case State::kClosed:
+    case State::kRepeated: return;
+    case State::kMark: {
+      text_ += bytes;
+      const std::string mark = style_.mark(static_cast<int>(leads_.size()) + 1);
+      if (leads_.size() == 1 && text_.find_first_not_of("\r\n") == kNone) {  // more of the separator
+        separator_ += text_;
+        text_.clear();
+        if (separator_.size() > kMostNewlines) stop(End::kText);
+        return;
+      }
+      if (text_.size() < mark.size()) {
+        if (!starts_with(mark, text_)) stop(End::kText);
+        return;
+      }
+      if (!starts_with(text_, mark)) {
+        stop(End::kText);
+        return;
+      }
+      if (leads_.size() >= static_cast<std::size_t>(rules_->max_items)) {
+        stop(End::kGoesOn);
+        return;
+      }
+      state_ = State::kLead;
+      read_lead();
+      return;
+    }
+    case State::kLead: {
+      text_ += bytes;
+      read_lead();
+      return;
+    }
+  }
+}
+
+// The closer's first bytes end the lead; what is missing of the closer is fed.
+void OutlineReader::read_lead() {
+  const std::size_t begin = style_.mark(static_cast<int>(leads_.size()) + 1).size();
+  const std::string_view text = std::string_view(text_).substr(begin);
+  const std::string& closer = style_.closer;
+  std::size_t end = kNone;  // of the lead
+  std::string_view seen;    // of the closer
+  const auto at = text.find(closer);
+  if (at != kNone) {
+    end = at;
+    seen = closer;
+  } else {
+    for (std::size_t n = std::min(closer.size() - 1, text.size()); n > 0 && end == kNone; --n) {
+      if (ends_with(text, std::string_view(closer).substr(0, n))) {
+        end = text.size() - n;
+        seen = std::string_view(closer).substr(0, n);
+      }
+    }
+  }
+  // A line that ends, or emphasis that is closed, ends the lead too.
+  if (end == kNone && text.find('\n') != kNone) {
+    stop(End::kGoesOn);
+    return;
+  }
+  if (end == kNone && !style_.emphasis.empty() && text.find(style_.emphasis) != kNone) {
+    stop(End::kGoesOn);
+    return;
+  }
+  if (end == kNone) {
+    if (is_too_long(text, *rules_)) stop(End::kGoesOn);
+    return;
+  }
+  const std::string_view lead = trim(text.substr(0, end));
+  const std::string_view over = text.substr(end + seen.size());
+  const bool numbered = !lead_may_number_ && !lead.empty() && kDigits.find(lead.front()) != kNone;
+  if (!lead.empty() && repeats_title(lead, leads_)) {
+    state_ = State::kRepeated;
+    return;
+  }
+  if (lead.empty() || numbered || is_too_long(lead, *rules_) || !trim(over).empty() ||
+      (scripts_of(lead) & ~scripts_) != 0) {
+    stop(End::kGoesOn);
+    return;
+  }
+  leads_.emplace_back(lead);
+  rest_of_closer_ = closer.substr(seen.size());
+  state_ = State::kClosed;
+}
+
+std::string OutlineReader::rest_of_closer() const { return rest_of_closer_; }
+
+void OutlineReader::begin_lead_again() {
+  text_ = style_.mark(static_cast<int>(leads_.size()) + 1);
+  text_.resize(text_.find_last_not_of(' ') + 1);  // the space is the first word's, or is written again
+  state_ = State::kMark;
+}
+
+void OutlineReader::next_item() {
+  text_.clear();
+  state_ = State::kMark;
+}
+
+std::string OutlineReader::likely_next() const {
+  if (state_ != State::kMark || leads_.size() > static_cast<std::size_t>(rules_->max_items)) return "";
+  const std::string mark = style_.mark(static_cast<int>(leads_.size()) + 1);
+  if (!starts_with(mark, text_)) return "";
+  std::string rest = mark.substr(text_.size());
+  rest.resize(rest.find_last_not_of(' ') + 1);  // it belongs to the lead's first word
+  return rest;
+}
+
+}  // namespace aspd

@@ -1,0 +1,681 @@
+#include "aspd/lists.h"
+
+#include <tuple>
+
+#include "check.h"
+
+using namespace aspd;
+
+namespace {
+
+// Those of protocols/intrinsic.json.
+ListRules rules() {
+  ListRules r;
+  r.bullets = {"-", "*", "+", "•"};
+  r.number_ends = {".", ")", "、", "．", "）"};
+  r.emphasis = {"**", "__"};
+  r.lead_ends = {":", "：", " -", " –", " —"};
+  r.elision = "...";
+  r.min_items = 2;
+  return r;
+}
+
+using Pieces = std::vector<std::string>;
+
+// A text whole, cut once at each of its bytes, and byte by byte.
+std::vector<Pieces> splits(const std::string& text) {
+  std::vector<Pieces> all = {{text}};
+  for (std::size_t at = 1; at < text.size(); ++at) all.push_back({text.substr(0, at), text.substr(at)});
+  all.emplace_back();
+  for (const char c : text) all.back().emplace_back(1, c);
+  return all;
+}
+
+// --- ListFinder
+
+struct List {
+  std::string lead;
+  std::string first_mark;
+  std::string second_mark;
+  std::string closer;         // without newlines at its end: they may come later
+  std::size_t line_at = 0;    // in the text: where the item's line begins
+  std::size_t closer_at = 0;  // and its closer
+};
+
+bool operator==(const List& a, const List& b) {
+  return std::tie(a.lead, a.first_mark, a.second_mark, a.closer, a.line_at, a.closer_at) ==
+         std::tie(b.lead, b.first_mark, b.second_mark, b.closer, b.line_at, b.closer_at);
+}
+
+std::ostream& operator<<(std::ostream& out, const List& list) {
+  return out << "[" << list.first_mark << "][" << list.lead << "][" << list.closer << "], then ["
+             << list.second_mark << "], at " << list.line_at << " and " << list.closer_at;
+}
+
+std::string without_newlines(std::string text) {
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text;
+}
+
+std::vector<List> lists_in(ListFinder& finder, const Pieces& pieces) {
+  std::vector<List> lists;
+  std::size_t at = 0;
+  for (const std::string& piece : pieces) {
+    at += piece.size();
+    const std::optional<ListFinder::Found> found = finder.push(piece);
+    if (!found) continue;
+    List list;
+    list.lead = found->lead;
+    list.first_mark = found->style.mark(1);
+    list.second_mark = found->style.mark(2);
+    list.line_at = at - found->n_bytes;
+    list.closer_at = at - found->n_over - found->style.closer.size();
+    list.closer = without_newlines(found->style.closer);
+    lists.push_back(std::move(list));
+  }
+  return lists;
+}
+
+std::vector<List> lists_in(const Pieces& pieces) {
+  const ListRules r = rules();
+  ListFinder finder(&r);
+  return lists_in(finder, pieces);
+}
+
+// The text has this list and no other, whatever the pieces in which it comes.
+void check_list(const std::string& before, const std::string& mark, const std::string& lead,
+                const std::string& closer, const std::string& behind, const std::string& second_mark) {
+  const std::size_t closer_at = before.size() + mark.size() + lead.size();
+  const List list = {lead, mark, second_mark, without_newlines(closer), before.size(), closer_at};
+  for (const Pieces& pieces : splits(before + mark + lead + closer + behind))
+    CHECK_EQ(lists_in(pieces), std::vector<List>{list});
+}
+
+void check_no_list(const std::string& text) {
+  for (const Pieces& pieces : splits(text)) CHECK_EQ(lists_in(pieces), std::vector<List>{});
+}
+
+// --- ItemReader
+
+ListStyle style_of(const std::string& first_line) {
+  const ListRules r = rules();
+  ListFinder finder(&r);
+  const std::optional<ListFinder::Found> found = finder.push(first_line);
+  if (!found) throw std::runtime_error("no list: " + first_line);
+  return found->style;
+}
+
+struct Item {
+  std::string body;
+  bool ended = false;
+  std::string builds_on;
+};
+
+bool operator==(const Item& a, const Item& b) {
+  return a.body == b.body && a.ended == b.ended && a.builds_on == b.builds_on;
+}
+
+std::ostream& operator<<(std::ostream& out, const Item& item) {
+  return out << "[" << item.body << "]" << (item.ended ? " ended " : " ") << item.builds_on;
+}
+
+Item read(const ListStyle& style, const Pieces& pieces) {
+  ItemReader reader(style);
+  Item item;
+  for (const std::string& piece : pieces) item.body += reader.push(piece);
+  item.ended = reader.ended();
+  item.body += reader.finish();
+  CHECK(reader.ended());
+  CHECK_EQ(reader.size(), item.body.size());
+  item.builds_on = reader.builds_on();
+  return item;
+}
+
+// The item ends behind `body`, where `rest` begins, whatever the pieces.
+void check_ends(const std::string& first_line, const std::string& body, const std::string& rest) {
+  const ListStyle style = style_of(first_line);
+  for (const Pieces& pieces : splits(body + rest)) CHECK_EQ(read(style, pieces), (Item{body, true, ""}));
+}
+
+// All of the text is the item's, whatever the pieces.
+void check_stays(const std::string& first_line, const std::string& body) {
+  const ListStyle style = style_of(first_line);
+  for (const Pieces& pieces : splits(body)) CHECK_EQ(read(style, pieces), (Item{body, false, ""}));
+}
+
+void check_builds_on(const std::string& first_line, const std::string& body, const std::string& what) {
+  const ListStyle style = style_of(first_line);
+  for (const Pieces& pieces : splits(body)) {
+    const Item item = read(style, pieces);
+    CHECK_EQ(item.body, body);
+    CHECK(item.builds_on.find(what) != std::string::npos);
+  }
+}
+
+const char* const kBoldNumbers = "1. **Tea**: hot";
+const char* const kPlainBullets = "- Tea: hot";
+
+// --- OutlineReader
+
+struct Outlined {
+  std::vector<std::string> leads;
+  std::string separator;
+  std::string tail;
+  OutlineReader::State state = OutlineReader::State::kSeparator;
+  OutlineReader::End end = OutlineReader::End::kNone;
+};
+
+const std::uint32_t kLatin = scripts_of("a");
+using State = OutlineReader::State;
+using End = OutlineReader::End;
+
+// Writes items, each cut into pieces; of an item whose lead has closed the other pieces are not written.
+// Each element of `items` is an item's pieces. Checks what an item that counts is spelt like.
+Outlined outline(const std::string& first_line, const std::vector<Pieces>& items,
+                 std::uint32_t scripts = kLatin) {
+  const ListRules r = rules();
+  ListFinder finder(&r);
+  const std::optional<ListFinder::Found> found = finder.push(first_line);
+  if (!found) throw std::runtime_error("no list: " + first_line);
+  OutlineReader reader(found->style, found->lead, scripts, &r);
+  for (const Pieces& pieces : items) {
+    std::string written;
+    for (const std::string& piece : pieces) {
+      written += piece;
+      reader.push(piece);
+      if (reader.state() != State::kClosed) continue;
+      const int number = static_cast<int>(reader.leads().size());
+      if (number > 2) {  // the second one's separator is among its pieces
+        CHECK_EQ(written + reader.rest_of_closer(),
+                 found->style.mark(number) + reader.leads().back() + found->style.closer);
+      }
+      reader.next_item();
+      break;
+    }
+  }
+  return {reader.leads(), reader.separator(), reader.tail(), reader.state(), reader.end()};
+}
+
+}  // namespace
+
+// --- ListStyle
+
+TEST(mark_of_a_style_has_its_number_where_it_is_numbered) {
+  CHECK_EQ(style_of("1. **Tea**: hot").mark(12), std::string("12. **"));
+  CHECK_EQ(style_of("- **Tea**: hot").mark(12), std::string("- **"));
+  CHECK_EQ(style_of("**1. Tea**\n").mark(3), std::string("**3. "));
+  CHECK_EQ(style_of("### 1. Tea\n").mark(3), std::string("### 3. "));
+  CHECK_EQ(style_of("### Tea\n").mark(3), std::string("### "));
+  CHECK_EQ(style_of(" 1) Tea: hot").mark(2), std::string(" 2) "));
+}
+
+TEST(style_ends_its_line_where_the_body_begins_on_the_next) {
+  CHECK(style_of("### Tea\n").ends_line());
+  CHECK(style_of("**Tea**\n").ends_line());
+  CHECK(!style_of("1. **Tea**: hot").ends_line());
+  CHECK(style_of("1. **Tea**:\n").ends_line());
+}
+
+// --- ListFinder
+
+TEST(list_is_found_at_its_first_closed_lead_whatever_the_pieces) {
+  for (const std::string before : {"", "Drinks:\n\n", "Drinks\n", "Note **well**.\n\n", "2. x\n\nNow:\n"}) {
+    check_list(before, "1. **", "Tea", "**:", " hot", "2. **");
+    check_list(before, "1. **", "Tea", ":**", " hot", "2. **");
+    check_list(before, "1) ", "Green tea", ":", " hot", "2) ");
+    check_list(before, "- **", "Tea", "**:", " hot", "- **");
+    check_list(before, "* ", "Tea", ":", " hot", "* ");
+    check_list(before, "• __", "Tea", "__:", " hot", "• __");
+    check_list(before, "- **", "Tea", "** -", " hot", "- **");
+    check_list(before, "- **", "Tea", "** –", " hot", "- **");
+    check_list(before, "1. ", "Tea", " —", " hot", "2. ");
+    check_list(before, "### ", "Green tea", "\n", "hot", "### ");
+    check_list(before, "## 1. ", "Tea", "\n", "hot", "## 2. ");
+    check_list(before, "**", "Tea", "**\n", "hot", "**");
+    check_list(before, "**1. ", "Tea", "**\n", "hot", "**2. ");
+  }
+}
+
+TEST(list_of_another_language_is_found) {
+  check_list("Здесь:\n\n", "1. **", "Чай", "**:", " горячий", "2. **");
+  check_list("", "1. **", "茶", "**：", "热的", "2. **");
+  check_list("", "1. ", "牛奶", "：", "冷的", "2. ");
+  check_list("", "1、", "牛奶", "：", "冷的", "2、");
+  check_list("", "1．", "お茶", "：", "熱い", "2．");
+  check_list("", "1）", "お茶", "：", "熱い", "2）");
+  check_list("", "- **", "चाय", "**:", " गरम", "- **");
+  check_list("", "1. **", "شاي", "**:", " ساخن", "2. **");
+  check_list("", "1. **", "우유", "**:", " 차가운", "2. **");
+}
+
+TEST(body_may_begin_on_the_next_line) {
+  check_list("", "1. **", "Tea", "**\n", "   It is hot", "2. **");
+  check_list("", "1. **", "Tea", "**:", "\n   It is hot", "2. **");
+  check_list("", "### ", "Tea", "\n", "\nIt is hot", "### ");
+}
+
+TEST(found_list_says_whether_its_body_has_begun) {
+  const ListRules r = rules();
+  const auto begins = [&](const char* text) {
+    ListFinder finder(&r);
+    const auto found = finder.push(text);
+    return found && found->body_begins;
+  };
+  CHECK(!begins("1. **Tea**:"));
+  CHECK(!begins("1. **Tea**: "));
+  CHECK(!begins("### Tea\n\n"));
+  CHECK(begins("1. **Tea**: h"));
+  CHECK(begins("### Tea\n\nh"));
+}
+
+TEST(newlines_behind_a_lead_are_part_of_its_closer) {
+  const auto closer = [](const char* text) { return style_of(text).closer; };
+  CHECK_EQ(closer("### Tea\n\nhot"), std::string("\n\n"));
+  CHECK_EQ(closer("**Tea**\n\nhot"), std::string("**\n\n"));
+  CHECK_EQ(closer("1. **Tea**:\nhot"), std::string("**:\n"));
+}
+
+TEST(text_without_a_list_of_leads_has_none) {
+  check_no_list("");
+  check_no_list("Tea is hot: very.\nMilk is cold.");
+  check_no_list("1. Tea is hot.\n2. Milk is cold.\n");
+  check_no_list("- Tea\n- Milk\n");
+  check_no_list("-Tea: hot");
+  check_no_list("1.Tea: hot");
+  check_no_list("1 Tea: hot");
+  check_no_list("#Tea\nhot");
+  check_no_list("####### Tea\nhot");
+  check_no_list("**Tea** is hot\n");
+  check_no_list("1. **Tea** is hot: very\n");
+  check_no_list("123. Tea: hot");
+  check_no_list("1. : hot");
+  check_no_list("- **: hot**");
+  check_no_list("The year was\n1999: a year\n");
+  check_no_list("- 10:30 is late");
+}
+
+TEST(list_that_does_not_begin_with_one_is_none) {
+  check_no_list("2. **Milk**: cold");
+  check_no_list("0. **Tea**: hot");
+  check_no_list("## 2. Milk\ncold");
+}
+
+TEST(list_whose_first_item_has_no_lead_is_none_to_its_end) {
+  check_no_list("1. Tea is hot.\n2. Milk is cold.\n1. **Rum**: burns");
+  check_no_list("- Tea is hot.\n- **Milk**: cold");
+  check_no_list("- Tea is hot.\n  More of it.\n- **Milk**: cold");
+  check_no_list("- Tea is hot.\n\n- **Milk**: cold");
+  check_list("- Tea is hot.\nDrinks.\n", "- **", "Milk", "**:", " cold", "- **");
+  check_list("- Tea is hot.\n\n", "1. **", "Milk", "**:", " cold", "2. **");
+}
+
+TEST(list_in_code_is_none) {
+  check_no_list("```\n1. **Tea**: hot\n```\n");
+  check_no_list("```md\n- Tea: hot\n");
+  check_list("```\n1. x\n```\n", "1. **", "Tea", "**:", " hot", "2. **");
+}
+
+TEST(nested_list_is_none) {
+  check_no_list("    1. **Tea**: hot");
+  check_no_list("   - **Tea**: hot");
+  check_no_list("- Drinks\n  - Tea: hot");
+  check_list("", " - **", "Tea", "**:", " hot", " - **");
+}
+
+TEST(lead_that_is_too_long_is_none) {
+  std::string long_lead = "a";
+  for (int i = 1; i < 12; ++i) long_lead += " a";
+  check_list("", "1. ", long_lead, ":", " hot", "2. ");
+  check_no_list("1. " + long_lead + " a: hot");
+  check_no_list("1. " + std::string(97, 'a') + ": hot");
+  check_list("", "1. ", std::string(96, 'a'), ":", " hot", "2. ");
+}
+
+TEST(items_of_a_list_that_was_taken_apart_begin_no_other) {
+  const ListRules r = rules();
+  ListFinder finder(&r);
+  const auto first = finder.push("1. **Tea**: hot");
+  REQUIRE(first);
+  finder.after_list(first->style);
+  CHECK(!finder.push("1. **Milk**: cold\n\n"));
+  const auto second = finder.push("Foods.\n\n1. **Bread**:");
+  REQUIRE(second);
+  CHECK_EQ(second->lead, std::string("Bread"));
+  finder.after_list(second->style);
+  CHECK(finder.push("- **Salt**:").has_value());
+}
+
+TEST(finder_knows_the_writing_systems_of_its_text) {
+  const ListRules r = rules();
+  ListFinder finder(&r);
+  CHECK_EQ(finder.scripts(), 0U);
+  finder.push("Tea 1");
+  CHECK_EQ(finder.scripts(), kLatin);
+  finder.push("чай\n");
+  CHECK_EQ(finder.scripts(), kLatin | scripts_of("ч"));
+}
+
+// --- ItemReader
+
+TEST(item_ends_at_the_next_mark_of_its_list) {
+  for (const std::string parted : {"\n", "\n\n", "\n \n"}) {
+    check_ends(kBoldNumbers, " hot.", parted + "2. **Milk**: cold");
+    check_ends(kBoldNumbers, " hot.", parted + "2. Milk is cold");  // the lead's emphasis is no part of it
+    check_ends("1) Tea: hot", " hot.", parted + "2) Milk: cold");
+    check_ends(kPlainBullets, " hot.", parted + "- Milk: cold");
+    check_ends("- **Tea**: hot", " hot.", parted + "- **Milk**: cold");
+    check_ends("* Tea: hot", " hot.", parted + "* Milk: cold");
+    check_ends("• Tea: hot", " hot.", parted + "• Milk: cold");
+    check_ends("### Tea\n", "Hot.", parted + "### Milk\n");
+    check_ends("### 1. Tea\n", "Hot.", parted + "### 2. Milk\n");
+    check_ends("**Tea**\n", "Hot.", parted + "**Milk**\ncold");
+    check_ends("**1. Tea**\n", "Hot.", parted + "**2. Milk**\ncold");
+    check_ends("1、牛奶：冷", "冷的。", parted + "2、茶：热的");
+  }
+}
+
+TEST(item_may_be_empty) {
+  check_ends(kBoldNumbers, "", "\n2. **Milk**: cold");
+  check_ends("### Tea\n", "", "\n### Milk\n");
+}
+
+TEST(white_space_at_the_end_of_an_item_is_not_its) {
+  for (const char* space : {"\n", " ", " \n\n", "\t\n  ", "\r\n"}) {
+    const ListStyle style = style_of(kBoldNumbers);
+    for (const Pieces& pieces : splits(" hot." + std::string(space)))
+      CHECK_EQ(read(style, pieces), (Item{" hot.", false, ""}));
+  }
+}
+
+TEST(item_ends_where_a_paragraph_does_not_belong_to_it) {
+  check_ends(kBoldNumbers, " hot.", "\n\nBoth are good.");
+  check_ends(kBoldNumbers, " hot.", "\n\n**Both** are good.");
+  check_ends(kPlainBullets, " hot.", "\n\nBoth are good.");
+  check_ends(kPlainBullets, " hot.", "\n\n1999 was a year.");
+  check_ends("1、牛奶：冷", "冷的。", "\n\n总之，都好。");
+  check_stays(kBoldNumbers, " hot.\nIt is good.");  // a paragraph that goes on
+}
+
+TEST(item_ends_at_a_heading_or_a_rule) {
+  for (const char* behind : {"\n# Foods", "\n\n## Foods\n", "\n---\n", "\n\n***\n", "\n___\nx"}) {
+    check_ends(kBoldNumbers, " hot.", behind);
+    check_ends(kPlainBullets, " hot.", behind);
+    check_ends("**Tea**\n", "Hot.", behind);
+  }
+  check_stays(kBoldNumbers, " hot.\n#1 of all drinks.");
+}
+
+TEST(item_under_a_heading_goes_on_to_the_next_of_its_level_or_above) {
+  check_ends("### Tea\n", "Hot.\n\nGood.\n\n- a\n- b\n\n#### Kinds\n\nGreen.", "\n\n### Milk\n");
+  check_ends("### Tea\n", "Hot.\n\n**Note**: good.", "\n\n## Foods\n");
+  check_ends("### Tea\n", "Hot.", "\n\n---\n\n### Milk");
+  check_stays("### Tea\n", "Hot.\n\n1. Green\n2. Black\n\nGood.");
+}
+
+TEST(item_under_a_bold_line_goes_on_to_the_next) {
+  check_ends("**Tea**\n", "Hot.\n\nGood.\n\n- a\n- b", "\n\n**Milk**\n");
+  check_stays("**Tea**\n", "Hot.\n\nIt is **good**.\n\n1. Green\n2. Black");
+}
+
+TEST(nested_content_stays_in_the_item) {
+  check_ends(kBoldNumbers, "\n   - Green\n   - Black", "\n2. **Milk**: cold");
+  check_ends(kBoldNumbers, "\n   1. Green\n   2. Black", "\n2. **Milk**: cold");
+  check_ends(kBoldNumbers, " hot.\n\n   It is good.\n\n   - a", "\n\n2. **Milk**: cold");
+  check_ends(kBoldNumbers, "\n- Green\n- Black", "\n2. **Milk**: cold");
+  check_ends(kBoldNumbers, "\n\n- Green\n- Black", "\n\n2. **Milk**: cold");
+  check_ends(kPlainBullets, "\n  - Green\n  - Black", "\n- Milk: cold");
+  check_ends(kPlainBullets, "\n    - Green\n\n      hot", "\n\n- Milk: cold");
+  check_ends(" - Tea: hot", "\n     - Green", "\n - Milk: cold");
+}
+
+TEST(numbers_in_a_body_are_no_marks) {
+  check_stays(kBoldNumbers, " In\n1999 and in\n3 of 4 cases,\n2.5 litres.");
+  check_stays(kBoldNumbers, " It costs 2. That is all.");
+}
+
+TEST(what_may_become_the_next_mark_is_held_back) {
+  ItemReader reader(style_of(kBoldNumbers));
+  CHECK_EQ(reader.push(" hot."), std::string(" hot."));
+  CHECK(!reader.holds());
+  CHECK_EQ(reader.push("\n"), std::string());
+  CHECK(reader.holds());
+  CHECK_EQ(reader.push("2"), std::string());
+  CHECK_EQ(reader.held(), std::string("\n2"));
+  CHECK_EQ(reader.push("4 hours"), std::string("\n24 hours"));
+  CHECK_EQ(reader.push("\n2"), std::string());
+  CHECK_EQ(reader.push("."), std::string());
+  CHECK(!reader.ended());
+  CHECK_EQ(reader.push(" "), std::string());
+  CHECK(reader.ended());
+  CHECK_EQ(reader.size(), std::string(" hot.\n24 hours").size());
+  CHECK_EQ(reader.push("more"), std::string());
+  CHECK_EQ(reader.finish(), std::string());
+}
+
+TEST(item_that_holds_code_a_table_or_a_calculation_says_so) {
+  check_builds_on(kBoldNumbers, " so:\n   ```py\n   x\n   ```", "code");
+  check_builds_on(kBoldNumbers, "\n```\n2. **x**\n\nNo end.\n# x\n```", "code");
+  check_builds_on("### Tea\n", "```\n### Milk\n```", "code");
+  check_builds_on(kBoldNumbers, " so:\n\n| a | b |\n|---|---|\n| 1 | 2 |", "table");
+  check_builds_on(kBoldNumbers, " 2 + 2 = 4", "calculation");
+  check_builds_on(kBoldNumbers, " \\[ x \\]", "calculation");
+  check_builds_on(kBoldNumbers, " \\( x \\)", "calculation");
+  check_builds_on(kBoldNumbers, " $$x$$", "calculation");
+  check_stays(kBoldNumbers, " It costs $2, a|b, `x`, [x] (x).");
+}
+
+TEST(bytes_of_any_kind_are_read_alike_whatever_the_pieces) {
+  const Pieces words = {"\n",  "\n\n", " ",    "   ", "1",   "2", ". ", "**",  "- ", "-",    "#",
+                        "## ", "a",    "tea:", "茶",  "---", "*", ")",  "| x", "\t", "\r\n", "_"};
+  std::uint64_t state = 1;
+  const auto draw = [&](std::size_t n) {
+    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+    return static_cast<std::size_t>(state >> 33U) % n;
+  };
+  const Pieces first_lines = {kBoldNumbers, kPlainBullets,  "- **Tea**: hot", "### Tea\n",
+                              "**Tea**\n",  "**1. Tea**\n", " 1) Tea: hot",   "1、牛奶：冷"};
+  for (int run = 0; run < 4000; ++run) {
+    const ListStyle style = style_of(first_lines[draw(first_lines.size())]);
+    std::string text = "x";
+    for (int i = 0; i < 12; ++i) text += words[draw(words.size())];
+    const Item whole = read(style, {text});
+    CHECK_EQ(text.compare(0, whole.body.size(), whole.body), 0);
+    for (const Pieces& pieces : splits(text)) {
+      const Item item = read(style, pieces);
+      if (item == whole) continue;
+      CHECK_EQ(item, whole);
+      CHECK_EQ(text, std::string());
+      return;
+    }
+  }
+}
+
+// --- OutlineReader
+
+TEST(outline_has_the_leads_it_was_written_with) {
+  const Outlined all =
+      outline(kBoldNumbers, {{"\n", "2", ".", " **", "Milk", "**:"}, {"3. **", "Rum", "**"}});
+  CHECK_EQ(all.leads, (std::vector<std::string>{"Tea", "Milk", "Rum"}));
+  CHECK_EQ(all.separator, std::string("\n"));
+  CHECK(all.state == State::kMark && all.end == End::kNone);
+}
+
+TEST(outline_is_the_same_whatever_its_pieces) {
+  struct Case {
+    std::string first_line;
+    std::string second;
+    std::string third;
+    std::vector<std::string> leads;
+  };
+  const std::vector<Case> cases = {
+      {"1. **Tea**: hot", "2. **Milk**:", "3. **Dark rum**:", {"Tea", "Milk", "Dark rum"}},
+      {"1. **Tea:** hot", "2. **Milk:**", "3. **Dark rum:**", {"Tea", "Milk", "Dark rum"}},
+      {"- **Tea** - hot", "- **Milk** -", "- **Dark rum** -", {"Tea", "Milk", "Dark rum"}},
+      {"- Tea: hot", "- Milk:", "- Dark rum:", {"Tea", "Milk", "Dark rum"}},
+      {"### Tea\n\n", "### Milk\n\n", "### Dark rum\n\n", {"Tea", "Milk", "Dark rum"}},
+      {"**1. Tea**\n", "**2. Milk**\n", "**3. Dark rum**\n", {"Tea", "Milk", "Dark rum"}},
+      {"1. **茶**：热", "2. **牛奶**：", "3. **酒**：", {"茶", "牛奶", "酒"}},
+      {"1、茶：热", "2、牛奶：", "3、酒：", {"茶", "牛奶", "酒"}},
+  };
+  for (const Case& each : cases) {
+    for (const Pieces& second : splits(each.second)) {
+      Pieces with_separator = {"\n"};
+      with_separator.insert(with_separator.end(), second.begin(), second.end());
+      for (const Pieces& third : splits(each.third)) {
+        const Outlined all = outline(each.first_line, {with_separator, third}, kLatin | scripts_of("茶"));
+        CHECK_EQ(all.leads, each.leads);
+        CHECK_EQ(all.separator, std::string("\n"));
+        CHECK(all.end == End::kNone);
+      }
+    }
+  }
+}
+
+TEST(separator_is_all_newlines_before_the_second_mark) {
+  CHECK_EQ(outline(kBoldNumbers, {{"\n\n", "2. **Milk**:"}}).separator, std::string("\n\n"));
+  CHECK_EQ(outline(kBoldNumbers, {{"\n", "\n", "2. **Milk**:"}}).separator, std::string("\n\n"));
+  CHECK(outline(kBoldNumbers, {Pieces(20, "\n")}).end == End::kText);
+}
+
+TEST(text_behind_the_list_is_the_outline_s_tail) {
+  const Outlined all = outline(kBoldNumbers, {{"\n", "2. **Milk**:"}, {"Bo", "th", " are good."}});
+  CHECK(all.state == State::kTail && all.end == End::kText);
+  CHECK_EQ(all.tail, std::string("Both are good."));
+  CHECK_EQ(all.leads.size(), std::size_t{2});
+}
+
+TEST(mark_out_of_turn_is_text_behind_the_list) {
+  for (const char* other : {"2. **Rum**:", "4. **Rum**:", "33. **Rum**:", "- **Rum**:", "3) Rum"}) {
+    const Outlined all = outline(kBoldNumbers, {{"\n", "2. **Milk**:"}, {other}});
+    CHECK(all.end == End::kText);
+    CHECK_EQ(all.leads.size(), std::size_t{2});
+  }
+}
+
+TEST(lead_that_does_not_count_ends_the_outline_before_it) {
+  const auto end = [&](const Pieces& item) {
+    const Outlined all = outline(kBoldNumbers, {{"\n", "2. **Milk**:"}, item});
+    CHECK_EQ(all.leads, (std::vector<std::string>{"Tea", "Milk"}));
+    return all.end;
+  };
+  CHECK(end({"3. **", "**:"}) == End::kGoesOn);                 // empty
+  CHECK(end({"3. **", "Rum\n"}) == End::kGoesOn);               // its line ends
+  CHECK(end({"3. **", "Rum", "** burns"}) == End::kGoesOn);     // another shape
+  CHECK(end({"3. **", "Ром", "**:"}) == End::kGoesOn);          // another writing system
+  CHECK(end({"3. **", "12 eggs", "**:"}) == End::kGoesOn);      // a number, unlike the first
+  CHECK(end({"3. **", std::string(97, 'a')}) == End::kGoesOn);  // too long
+  Pieces words(13, " a");
+  words.insert(words.begin(), "3. **");
+  CHECK(end(words) == End::kGoesOn);
+}
+
+TEST(lead_that_was_said_before_is_written_anew) {
+  const ListRules r = rules();
+  for (const char* said : {"Milk", "tea", "TEA"}) {
+    OutlineReader reader(style_of(kBoldNumbers), "Tea", kLatin, &r);
+    reader.push("\n");
+    reader.push("2. **Milk**:");
+    reader.next_item();
+    reader.push("3. **");
+    reader.push(said);
+    reader.push("**:");
+    CHECK(reader.state() == State::kRepeated);
+    CHECK_EQ(reader.leads(), (std::vector<std::string>{"Tea", "Milk"}));
+    reader.begin_lead_again();
+    CHECK(reader.state() == State::kMark || reader.state() == State::kLead);
+    reader.push("Rum");
+    reader.push("**:");
+    CHECK(reader.state() == State::kClosed);
+    CHECK_EQ(reader.leads(), (std::vector<std::string>{"Tea", "Milk", "Rum"}));
+  }
+}
+
+TEST(leads_may_begin_with_numbers_where_the_first_one_does) {
+  const Outlined all = outline("1. **1 egg**: hot", {{"\n", "2. **", "2 spoons", "**:"}});
+  CHECK_EQ(all.leads, (std::vector<std::string>{"1 egg", "2 spoons"}));
+}
+
+TEST(outline_stops_behind_the_most_items) {
+  std::vector<Pieces> items;
+  for (int i = 2; i <= 10; ++i) {
+    items.push_back(
+        {std::to_string(i) + ". **", "lead " + std::string(1, static_cast<char>('a' + i)), "**:"});
+  }
+  items.front().insert(items.front().begin(), "\n");
+  const Outlined most = outline(kBoldNumbers, items);
+  CHECK_EQ(most.leads.size(), std::size_t{10});
+  CHECK(most.end == End::kNone);
+  items.push_back({"11. **", "another", "**:"});
+  const Outlined more = outline(kBoldNumbers, items);
+  CHECK_EQ(more.leads.size(), std::size_t{10});
+  CHECK(more.end == End::kGoesOn);
+}
+
+TEST(outline_allows_what_keeps_it_an_outline) {
+  const ListRules r = rules();
+  OutlineReader reader(style_of(kBoldNumbers), "Tea", kLatin, &r);
+  CHECK(reader.state() == State::kSeparator);
+  CHECK(reader.allows("\n") && reader.allows("\n\n"));
+  CHECK(!reader.allows("") && !reader.allows(" ") && !reader.allows("\n2") && !reader.allows("and"));
+  reader.push("\n");
+  CHECK(reader.state() == State::kMark);
+  CHECK(reader.allows("2") && reader.allows("Both") && reader.allows("\n"));
+  reader.push("2. **");
+  CHECK(reader.state() == State::kLead);
+  CHECK(reader.allows("Milk") && reader.allows("**") == false && reader.allows("- x") == false);
+  CHECK(!reader.allows("12") && !reader.allows("# x") && !reader.allows("Ром") && !reader.allows("酒"));
+  reader.push("Milk");
+  CHECK(reader.allows("**") && reader.allows(" 12") && reader.allows(" - x") && !reader.allows("酒"));
+}
+
+TEST(next_mark_is_likely_where_one_may_come) {
+  const ListRules r = rules();
+  OutlineReader reader(style_of(kBoldNumbers), "Tea", kLatin, &r);
+  CHECK_EQ(reader.likely_next(), std::string());
+  reader.push("\n");
+  CHECK_EQ(reader.likely_next(), std::string("2. **"));
+  reader.push("2.");
+  CHECK_EQ(reader.likely_next(), std::string(" **"));
+  reader.push(" **Milk");
+  CHECK_EQ(reader.likely_next(), std::string());
+  reader.push("**:");
+  reader.next_item();
+  CHECK_EQ(reader.likely_next(), std::string("3. **"));
+  reader.push("So");
+  CHECK_EQ(reader.likely_next(), std::string());
+  OutlineReader bullets(style_of(kPlainBullets), "Tea", kLatin, &r);
+  bullets.push("\n");
+  CHECK_EQ(bullets.likely_next(), std::string("-"));  // the space belongs to the word
+}
+
+// --- scripts_of, opens_a_part
+
+TEST(writing_systems_have_a_bit_each_and_digits_none) {
+  CHECK_EQ(scripts_of(""), 0U);
+  CHECK_EQ(scripts_of("12 .,:-*#\n（：。—"), 0U);
+  CHECK_EQ(scripts_of("tea"), scripts_of("É"));
+  CHECK_EQ(scripts_of("ắ"), scripts_of("a"));  // Vietnamese
+  const Pieces systems = {"a", "β", "ж", "ա", "ש", "ش", "च", "ช", "გ", "ሻ", "ឆ", "か", "茶", "차"};
+  std::uint32_t all = 0;
+  for (const std::string& each : systems) {
+    const std::uint32_t bits = scripts_of(each);
+    CHECK(bits != 0 && (bits & (bits - 1)) == 0);
+    CHECK_EQ(all & bits, 0U);
+    all |= bits;
+  }
+  std::string text;
+  for (const std::string& each : systems) text += each + " ";
+  CHECK_EQ(scripts_of(text), all);
+  CHECK_EQ(scripts_of("\xE8\x8C"), 0U);  // half a code point
+  CHECK_EQ(scripts_of("𠀀"), scripts_of("茶"));
+}
+
+TEST(text_with_another_part_opens_one) {
+  const ListRules r = rules();
+  for (const char* part : {"## More", "- a", "1. a", "5) a", "So:\n\n- a", "```\nx", "| a | b |", "x\n  * a",
+                           "So:\n\n   ```py", "**Foods**\n\nBread"})
+    CHECK(opens_a_part(part, r));
+  for (const char* plain : {"", "Both are good.", "In 1999\n1999 was a year.", "It is -5 now.\n-5 it is",
+                            "Both.\n\nI like both, *really*."})
+    CHECK(!opens_a_part(plain, r));
+}
