@@ -155,6 +155,7 @@ class Engine::Impl {
   void take_outlined(Live& live, Token token, Likelihood likelihood);
   void write_next_mark(Outline& outline, Token token);
   void write_lead_again(Outline& outline);
+  void write_end(Outline& outline);
   [[nodiscard]] bool builds_in_order(Live& live);
   [[nodiscard]] static bool goes_round(const Lane& lane);
   [[nodiscard]] double lead_logprob(const Outline& outline, std::size_t i) const;
@@ -170,7 +171,8 @@ class Engine::Impl {
   void grow_block(Live& live);
   void unfork(Live& live);
   void end_item(Live& live, Lane& lane, FinishReason reason);
-  [[nodiscard]] std::vector<Token> item_ids(const Live& live, const Lane& lane, std::size_t& n_kept) const;
+  [[nodiscard]] std::vector<Token> item_ids(const Live& live, const Lane& lane, bool follows,
+                                            std::size_t& n_kept) const;
   void join_items(Live& live, bool ends);
   void close_list(Live& live);
 

@@ -177,9 +177,7 @@ void Engine::Impl::write_lead_again(Outline& outline) {
   const bool can = n_kept > 0 && n > 0 && ++outline.n_retried <= kMostRetries &&
                    lane.rewind(n, 1, outline.open.token_ids[n_kept]);
   if (!can) {
-    reader.stop(OutlineReader::End::kGoesOn);
-    outline.over = true;
-    outline.exhausted = true;
+    write_end(outline);
     return;
   }
   outline.open.token_ids.resize(n_kept);
@@ -187,6 +185,21 @@ void Engine::Impl::write_lead_again(Outline& outline) {
   outline.open.likelihoods.resize(n_kept);
   outline.likely.clear();
   reader.begin_lead_again();
+}
+
+// The list has been going on for long enough: the item that has begun is taken back, and what stands behind
+// the list is written instead.
+void Engine::Impl::write_end(Outline& outline) {
+  outline.exhausted = true;
+  outline.likely.clear();
+  if (outline.open.token_ids.empty() ||
+      !outline.lane.rewind(outline.open.token_ids.size(), 1, outline.open.token_ids.front())) {
+    outline.reader.stop(OutlineReader::End::kGoesOn);
+    outline.over = true;
+    return;
+  }
+  outline.open = {};
+  outline.reader.end_list();
 }
 
 // Natural logarithm of the probability with which the outline wrote the i-th of its leads.
@@ -261,6 +274,7 @@ void Engine::Impl::take_outlined(Live& live, Token token, Likelihood likelihood)
     return;
   }
   ++outline.n_sampled;
+  if (live.in_list()) ++live.n_sampled;
   lane.sampler->accept(token);
   lane.pending = {token};
   lane.wants_token = true;
@@ -288,6 +302,8 @@ void Engine::Impl::take_outlined(Live& live, Token token, Likelihood likelihood)
     write_next_mark(outline, token);
   } else if (reader.state() == State::kRepeated) {
     write_lead_again(outline);
+  } else if (reader.end() == OutlineReader::End::kGoesOn && reader.is_full() && !outline.exhausted) {
+    write_end(outline);
   } else if (reader.state() == State::kTail) {
     outline.tail.token_ids.insert(outline.tail.token_ids.end(), outline.open.token_ids.begin(),
                                   outline.open.token_ids.end());
@@ -328,6 +344,10 @@ void Engine::Impl::conduct(Live& live) {
       return;
     }
     if (!live.stopping) grow_block(live);
+    if (tokens_left(live) == 0 && !live.stopping) {
+      finish(live, FinishReason::kLength);
+      return;
+    }
     close_list(live);
   }
 }
@@ -335,7 +355,9 @@ void Engine::Impl::conduct(Live& live) {
 bool Engine::Impl::should_fork(const Live& live) const {
   const Outline& outline = *live.outline;
   const Lane& trunk = live.trunk;
-  if (!outline.over && outline.n_items() < kReadyItems) return false;
+  const auto least = static_cast<std::size_t>(live.protocol()->lists->min_items);
+  if (outline.n_items() < (outline.over ? least : std::max(kReadyItems, least))) return false;
+  if (tokens_left(live) <= outline.n_sampled) return false;
   if (trunk.pending.size() != 1 || trunk.item->holds() || trunk.item->size() == 0) return false;
   const double body = usual_body_ > 0 ? usual_body_ : live.protocol()->branch_tokens;
   const double needed = kSpareBudget * body * static_cast<double>(outline.n_items());
@@ -362,6 +384,7 @@ bool Engine::Impl::fork_list(Live& live) {
   for (const Outline::Item& item : outline.items) n_cells += item.token_ids.size() + kOutlineCells / 4;
   if (cache_.sequences_free() < 1 || !finds_room(n_cells, live)) return false;
 
+  live.n_sampled += outline.n_sampled;
   live.phase = Live::Phase::kBlock;
   live.blocks.emplace_back();
   live.titles = {outline.reader.leads().front()};
@@ -439,7 +462,7 @@ void Engine::Impl::open_item(Live& live, std::size_t i) {
   const auto n_text =
       static_cast<std::size_t>(std::count(lane.kinds.begin(), lane.kinds.end(), Lane::Kind::kText));
   outline.n_text += n_text;
-  live.n_sampled += n_text;
+
   live.timings.seed_tokens += static_cast<std::int64_t>(lane.pending.size());
   lane.sampler = std::make_unique<Sampler>(
       live.trunk.sampler->fork(stream_of(live.blocks.size(), static_cast<std::uint64_t>(number)), 0));
@@ -488,10 +511,11 @@ void Engine::Impl::unfork(Live& live) {
     const Lane& lane = live.branches[i];
     sampled += static_cast<std::size_t>(std::count(lane.kinds.begin(), lane.kinds.end(), Lane::Kind::kText));
   }
-  live.n_sampled -= std::min(sampled, live.n_sampled);
+  const std::size_t undone =
+      sampled + outline.n_sampled - std::min(outline.n_text, sampled);  // leads count once
+  live.n_sampled -= std::min(undone, live.n_sampled);
   live.n_branches -= live.branches.size();
-  live.timings.rewound_tokens +=
-      static_cast<std::int64_t>(sampled + outline.n_sampled - std::min(outline.n_text, outline.n_sampled));
+  live.timings.rewound_tokens += static_cast<std::int64_t>(undone);
   if (first.sequence) trunk.sequence = std::move(first.sequence);
   for (std::size_t i = 0; i < first.record.size(); ++i)
     trunk.record.push(first.record.token_ids[i], first.record.positions[i], 0, 0);
@@ -530,8 +554,10 @@ void Engine::Impl::unfork(Live& live) {
 }
 
 // The tokens of an item as they stand in the answer: what belongs to its body, spelt anew where a token
-// reaches beyond it. n_kept: of them, from the first on, that are the lane's own.
-std::vector<Token> Engine::Impl::item_ids(const Live& live, const Lane& lane, std::size_t& n_kept) const {
+// reaches beyond it. follows: there is text behind the last item. n_kept: of them, from the first on, that
+// are the lane's own.
+std::vector<Token> Engine::Impl::item_ids(const Live& live, const Lane& lane, bool follows,
+                                          std::size_t& n_kept) const {
   std::vector<Token> ids = lane.record.token_ids;
   ids.insert(ids.end(), lane.pending.begin(), lane.pending.end());
   ids.insert(ids.end(), lane.tail.begin(), lane.tail.end());
@@ -549,8 +575,10 @@ std::vector<Token> Engine::Impl::item_ids(const Live& live, const Lane& lane, st
     at += piece.size();
   }
   ids.resize(n_kept);
-  const bool parted = !last || !lane.ended_answer;
-  if (parted) rest += last && live.outline->exhausted ? kParagraph : live.outline->reader.separator();
+  const bool parted = !last || (follows && !lane.ended_answer);
+  if (parted)
+    rest += last && live.outline->exhausted && !live.outline->ends_answer ? kParagraph
+                                                                          : live.outline->reader.separator();
   const std::vector<Token> more = model_->tokenize(rest, false);
   ids.insert(ids.end(), more.begin(), more.end());
   return ids;
@@ -603,13 +631,22 @@ void Engine::Impl::end_item(Live& live, Lane& lane, FinishReason reason) {
 void Engine::Impl::join_items(Live& live, bool ends) {
   Lane& trunk = live.trunk;
   Outline& outline = *live.outline;
+  // Nothing but white space, or what the last item says at its end already, is no end of its own.
+  const std::string& said = live.segments.back().text;
+  const std::string tail = outline.reader.tail();
+  const std::size_t word = tail.find_first_not_of(" \t\r\n");
+  const std::string words = word == std::string::npos ? "" : tail.substr(word);
+  const bool repeats =
+      said.size() >= words.size() && said.compare(said.size() - words.size(), words.size(), words) == 0;
+  const bool follows = !ends && (!outline.ends_answer || !repeats);
+
   std::vector<Token> texts;
   std::size_t n_joined = 0;
   for (Lane& lane : live.branches) {
     std::size_t n_kept = 0;
     const bool stopped = lane.text->stopped();
-    std::vector<Token> ids =
-        stopped ? model_->tokenize(live.segments[lane.segment].text, false) : item_ids(live, lane, n_kept);
+    std::vector<Token> ids = stopped ? model_->tokenize(live.segments[lane.segment].text, false)
+                                     : item_ids(live, lane, follows, n_kept);
     live.blocks.back().branches[static_cast<std::size_t>(lane.branch) - 1].token_ids = ids;
     if (lane.branch == 1 && lane.sequence) {
       n_joined = std::min(n_kept, lane.record.size());
@@ -643,11 +680,10 @@ void Engine::Impl::join_items(Live& live, bool ends) {
   live.timings.plan_tokens -= static_cast<std::int64_t>(std::min(done->n_text, done->n_sampled));
   if (ends) return;
 
-  const std::string separator = done->exhausted ? kParagraph : done->reader.separator();
-  trunk.text->begin_paragraph(separator, false);
-  const std::size_t n_tail = done->tail.token_ids.size();
-  if (done->ends_answer && n_tail <= tokens_left(live)) {
-    live.n_sampled += n_tail;
+  const std::string separator = done->exhausted && !done->ends_answer ? kParagraph : done->reader.separator();
+  if (done->ends_answer) {
+    if (!follows) done->tail = {};
+    const std::size_t n_tail = done->tail.token_ids.size();
     live.timings.plan_tokens -= static_cast<std::int64_t>(n_tail);
     trunk.kinds.insert(trunk.kinds.end(), done->tail.kinds.begin(), done->tail.kinds.end());
     if (live.request.n_logprobs >= 0) {
@@ -660,7 +696,7 @@ void Engine::Impl::join_items(Live& live, bool ends) {
       trunk.pending.insert(trunk.pending.end(), parts.begin(), parts.end());
     }
     trunk.pending.insert(trunk.pending.end(), done->tail.token_ids.begin(), done->tail.token_ids.end());
-    show(live, trunk, trunk.text->push(done->reader.tail()));
+    if (n_tail > 0) show(live, trunk, trunk.text->push(separator + tail));
     if (trunk.text->stopped()) {
       meet_stop(live, trunk);
     } else {
@@ -669,6 +705,11 @@ void Engine::Impl::join_items(Live& live, bool ends) {
     return;
   }
   trunk.wants_token = true;
+  if (goes_on) show(live, trunk, trunk.text->push(separator));
+  if (trunk.text->stopped()) {
+    meet_stop(live, trunk);
+    return;
+  }
   live.timings.seed_tokens += static_cast<std::int64_t>(trunk.pending.size());
   if (done->exhausted) {  // the trunk would begin the next item, a repetition too
     std::string mark = done->style.mark(static_cast<int>(done->n_items()) + 1);

@@ -209,6 +209,10 @@ void Engine::Impl::take_sampled(Share& share) {
     live.phase = Live::Phase::kTrunk;
   if (lane.script_at < lane.script.size()) token = lane.script[lane.script_at++];
   if (live.timings.first_token_s == 0) live.timings.first_token_s = seconds_since(live.submitted);
+  if (live.in_list() && tokens_left(live) == 0) {  // taken by a lane of this step
+    finish(live, FinishReason::kLength);
+    return;
+  }
   if (lane.outlines) {
     take_outlined(live, token, std::move(share.likelihood));
   } else if (token < 0) {

@@ -245,7 +245,10 @@ std::string ListStyle::mark(int number) const {
 
 std::optional<ListFinder::Found> ListFinder::push(std::string_view bytes) {
   std::optional<Found> found;
-  scripts_ |= scripts_of(bytes);
+  partial_ += bytes;
+  const std::size_t whole = whole_code_points(partial_);
+  scripts_ |= scripts_of(std::string_view(partial_).substr(0, whole));
+  partial_.erase(0, whole);
   while (!bytes.empty()) {
     const std::size_t newline = bytes.find('\n');
     const bool line_ends = newline != kNone;
@@ -424,7 +427,8 @@ std::string ItemReader::push(std::string_view bytes) {
     const bool whole = line_end != kNone;
     const std::string_view line = std::string_view(held_).substr(begin, whole ? line_end - begin : kNone);
     const auto newlines = std::count(held_.begin(), held_.begin() + static_cast<std::ptrdiff_t>(begin), '\n');
-    Line is = in_code_ || starts_with(trim(line_), kFence) ? Line::kBody : judge(line, whole, newlines > 1);
+    const bool in_code = in_code_ != starts_with(trim(line_), kFence);  // the line before ends here
+    Line is = in_code ? Line::kBody : judge(line, whole, newlines > 1);
     if (space == held_.size()) is = Line::kUnclear;  // nothing but white space yet
     if (is == Line::kUnclear) return body;
     if (is == Line::kEnd) {
@@ -552,6 +556,8 @@ void OutlineReader::read_lead() {
     seen = closer;
   } else {
     for (std::size_t n = std::min(closer.size() - 1, text.size()); n > 0 && end == kNone; --n) {
+      const bool within = (static_cast<unsigned char>(closer[n]) & 0xC0U) == 0x80;  // a code point
+      if (within || trim(std::string_view(closer).substr(0, n)).empty()) continue;
       if (ends_with(text, std::string_view(closer).substr(0, n))) {
         end = text.size() - n;
         seen = std::string_view(closer).substr(0, n);
@@ -589,6 +595,11 @@ void OutlineReader::read_lead() {
 }
 
 std::string OutlineReader::rest_of_closer() const { return rest_of_closer_; }
+
+void OutlineReader::end_list() {
+  text_.clear();
+  stop(End::kText);
+}
 
 void OutlineReader::begin_lead_again() {
   text_ = style_.mark(static_cast<int>(leads_.size()) + 1);

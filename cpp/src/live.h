@@ -113,7 +113,7 @@ struct Outline {
   std::size_t offset = 0;    // of the block in the trunk's text, in code points
   Pos behind_separator = 0;  // position of the second item's mark in the outline's lane
   int n_retried = 0;         // leads that were begun anew
-  bool exhausted = false;    // it has said all that it had to say: only repetitions follow
+  bool exhausted = false;    // the list was ended against its will: it would repeat itself, or is long
   bool order_asked = false;  // whether the items could stand in another order
   bool over = false;         // it writes no more
   bool ends_answer = false;  // the answer ends with its tail

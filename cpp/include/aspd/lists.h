@@ -63,6 +63,7 @@ class ListFinder {
   bool decided_ = false;  // there is nothing more to look for in this line
   bool in_code_ = false;
   std::uint32_t scripts_ = 0;
+  std::string partial_;  // of a code point
 };
 
 // Follows the body of one item, and says where it ends: at the next mark of its list, at a heading, where
@@ -121,6 +122,8 @@ class OutlineReader {
   [[nodiscard]] std::string rest_of_closer() const;
   // The lead that has closed repeats another one (state kRepeated): it is written anew.
   void begin_lead_again();
+  // The item that has begun does not count: the list is over.
+  void end_list();
   // The list is over; what is written from now on stands behind it.
   void stop(End end);
   // The closed lead counts: its body and the separator are left out behind it, and the next mark may follow.
@@ -128,6 +131,7 @@ class OutlineReader {
   // What is most likely written now: the mark of the next item; empty elsewhere.
   [[nodiscard]] std::string likely_next() const;
 
+  [[nodiscard]] bool is_full() const { return leads_.size() >= static_cast<std::size_t>(rules_->max_items); }
   [[nodiscard]] State state() const { return state_; }
   [[nodiscard]] End end() const { return end_; }
   [[nodiscard]] const std::vector<std::string>& leads() const { return leads_; }  // the first item's included

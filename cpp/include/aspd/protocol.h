@@ -51,7 +51,7 @@ struct ListRules {
   float min_first_mark = 0.15F;  // of that of the second, behind an elision that the model did not choose
   float max_order = 4.0F;  // natural logarithm of how much likelier the leads are in their own order than
                            // with the second and the third exchanged; above: the items build on each other
-  int max_tail = 80;  // tokens of an end of the answer that an outline may write
+  int max_tail = 80;       // tokens of an end of the answer that an outline may write
 };
 
 struct Protocol {
