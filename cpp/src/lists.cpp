@@ -545,6 +545,7 @@ void OutlineReader::push(std::string_view bytes) {
 
 // The closer's first bytes end the lead; what is missing of the closer is fed.
 void OutlineReader::read_lead() {
+  if (whole_code_points(text_) < text_.size()) return;
   const std::size_t begin = style_.mark(static_cast<int>(leads_.size()) + 1).size();
   const std::string_view text = std::string_view(text_).substr(begin);
   const std::string& closer = style_.closer;
@@ -557,7 +558,8 @@ void OutlineReader::read_lead() {
   } else {
     for (std::size_t n = std::min(closer.size() - 1, text.size()); n > 0 && end == kNone; --n) {
       const bool within = (static_cast<unsigned char>(closer[n]) & 0xC0U) == 0x80;  // a code point
-      if (within || trim(std::string_view(closer).substr(0, n)).empty()) continue;
+      const bool space = std::string_view(closer).substr(0, n).find_first_not_of(' ') == kNone;
+      if (within || space) continue;
       if (ends_with(text, std::string_view(closer).substr(0, n))) {
         end = text.size() - n;
         seen = std::string_view(closer).substr(0, n);
