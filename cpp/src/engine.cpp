@@ -521,8 +521,7 @@ void Engine::Impl::fit_width(StepPlan& plan) const {
 // Every lane that has something to decode gives its next token; what room is left goes to prompts and seeds.
 Engine::Impl::StepPlan Engine::Impl::plan_step() {
   while (true) {
-    std::size_t n_running = 0;
-    for (const auto& live : live_) n_running += running_lanes(*live).size();
+    std::size_t n_running = count_running();
     for (const auto& live : live_) start_waiting(*live, n_running);
     StepPlan plan;
     std::vector<Share>& shares = plan.shares;

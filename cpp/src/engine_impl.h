@@ -133,6 +133,7 @@ class Engine::Impl {
   void begin_block(Live& live);
   void start_waiting(Live& live, std::size_t& lanes);
   [[nodiscard]] std::vector<Lane*> running_lanes(Live& live) const;
+  [[nodiscard]] std::size_t count_running() const;
   void end_branch(Live& live, Lane& lane, FinishReason reason);
   void leave_branch(Live& live, Lane& lane, FinishReason reason);
   void stop_branch(Live& live, Lane& lane);
@@ -143,6 +144,8 @@ class Engine::Impl {
   void show(Live& live, Lane& lane, const std::string& text);
   void send_in_turn(Live& live);
   void send(Live& live, Lane& lane);
+  void send_fork(const Live& live, std::size_t offset);
+  void send_join(const Live& live);
   void flush(Live& live, Lane& lane);
   [[nodiscard]] std::vector<Token> seed_ids(const Protocol& protocol, const std::vector<SeedPart>& parts,
                                             const std::string& title, int number) const;

@@ -13,8 +13,7 @@ namespace aspd {
 
 namespace {
 
-constexpr std::size_t kReadyItems =
-    3;  // leads that are known when the block is forked before the outline ends
+constexpr std::size_t kReadyItems = 3;     // leads that are known when a block is forked amid its outline
 constexpr std::size_t kOutlineCells = 96;  // cells that an outline should find
 constexpr double kSpareBudget = 1.25;      // of max_tokens: what the items are predicted to take, times this
 const char* const kParagraph = "\n\n";
@@ -23,18 +22,13 @@ constexpr std::size_t kLongestPeriod = 32;  // tokens of a loop that is noticed
 constexpr std::size_t kMostRounds = 4;      // of a loop
 constexpr std::size_t kLeastRound = 32;     // tokens that loop
 constexpr double kLearn = 0.1;              // weight of one body in the usual length
-constexpr std::uint64_t kOutlineStream =
-    0x7FFFFFFFU;  // random numbers of an outline, and of the trunk behind a list
-constexpr std::uint64_t kTrunkStream = 0x7FFFFFFEU;
-
-std::uint64_t stream_of(std::size_t block, std::uint64_t lane) {
-  return (static_cast<std::uint64_t>(block) << 32U) | lane;
-}
+// Random numbers of an outline, and of the trunk behind a list.
+constexpr std::int32_t kOutlineStream = 0x7FFFFFFF;
+constexpr std::int32_t kTrunkStream = 0x7FFFFFFE;
 
 }  // namespace
 
-// --- the trunk
-// --------------------------------------------------------------------------------------------------
+// --- the trunk --------------------------------------------------------------------------------------------
 
 // What the trunk, or the first branch in its place, has written: does a list begin, does its first item end?
 void Engine::Impl::follow(Live& live, Lane& lane, std::string_view piece) {
@@ -70,9 +64,7 @@ void Engine::Impl::begin_outline(Live& live) {
   if (static_cast<int>(live.blocks.size()) >= protocol.max_blocks || trunk.pending.size() != 1) return;
   if (gain_of_list(live, kReadyItems) < kLeastGain) return;
   if (cache_.sequences_free() < 1 || cache_.cells_free() < kOutlineCells) return;
-  std::size_t n_running = 0;
-  for (const auto& other : live_) n_running += running_lanes(*other).size();
-  if (n_running >= static_cast<std::size_t>(options_.n_lanes)) return;
+  if (count_running() >= static_cast<std::size_t>(options_.n_lanes)) return;
 
   // The tokens that spell the list so far. One that begins before it cannot be parted.
   std::size_t n_tokens = 0;
@@ -98,20 +90,16 @@ void Engine::Impl::begin_outline(Live& live) {
   const std::string last = model_->piece(trunk.pending.front());
   (void)trunk.item->push(std::string_view(last).substr(last.size() - std::min(found.n_over, last.size())));
 
-  outline.elision = protocol.lists->elision;
   Lane& lane = outline.lane;
   lane.sequence = trunk.sequence.fork();
   lane.next = trunk.next;
   lane.pending = trunk.pending;
-  const std::string& closer = found.style.closer;
-  const bool apart =
-      found.n_over == 0 && !found.style.ends_line() && static_cast<unsigned char>(closer.back()) < 0x80;
-  const std::vector<Token> elision = model_->tokenize((apart ? " " : "") + protocol.lists->elision, false);
+  const std::vector<Token> elision = model_->tokenize(outline.reader.left_out(found.n_over > 0), false);
   lane.pending.insert(lane.pending.end(), elision.begin(), elision.end());
   live.timings.seed_tokens += static_cast<std::int64_t>(elision.size());
   lane.wants_token = true;
   lane.outlines = true;
-  const std::size_t block = live.blocks.size() + 1;
+  const auto block = static_cast<std::int32_t>(live.blocks.size()) + 1;
   lane.sampler = std::make_unique<Sampler>(trunk.sampler->fork(stream_of(block, kOutlineStream), 0));
   lane.parser = std::make_unique<Parser>(nullptr, Parser::State::kTrunk, 0);
 }
@@ -133,8 +121,7 @@ bool Engine::Impl::drop_an_outline() {
   return false;
 }
 
-// --- the outline
-// ------------------------------------------------------------------------------------------------
+// --- the outline ------------------------------------------------------------------------------------------
 
 // The lead's last token is taken. What comes next is no question: the rest of the closer, the left out body,
 // what parts two items. The mark behind them is likely.
@@ -150,10 +137,8 @@ void Engine::Impl::write_next_mark(Outline& outline, Token token) {
   outline.open = {};
   reader.next_item();
 
-  const std::string& closer = outline.style.closer;
-  const bool apart = !outline.style.ends_line() && static_cast<unsigned char>(closer.back()) < 0x80;
   std::vector<Token> fed = rest;
-  outline.between = model_->tokenize((apart ? " " : "") + outline.elision, false);
+  outline.between = model_->tokenize(reader.left_out(false), false);
   outline.between.insert(outline.between.end(), outline.separator.begin(), outline.separator.end());
   fed.insert(fed.end(), outline.between.begin(), outline.between.end());
   for (const Token id : fed) lane.sampler->accept(id);
@@ -166,8 +151,7 @@ void Engine::Impl::write_next_mark(Outline& outline, Token token) {
 void Engine::Impl::write_lead_again(Outline& outline) {
   Lane& lane = outline.lane;
   OutlineReader& reader = outline.reader;
-  std::string mark = outline.style.mark(static_cast<int>(outline.n_items()) + 1);
-  mark.resize(mark.find_last_not_of(' ') + 1);
+  const std::string mark = outline.style.mark_alone(static_cast<int>(outline.n_items()) + 1);
   std::size_t n_kept = 0;
   for (std::size_t at = 0; n_kept < outline.open.token_ids.size(); ++n_kept) {
     at += model_->piece(outline.open.token_ids[n_kept]).size();
@@ -317,8 +301,7 @@ void Engine::Impl::take_outlined(Live& live, Token token, Likelihood likelihood)
   }
 }
 
-// --- the block
-// --------------------------------------------------------------------------------------------------
+// --- the block --------------------------------------------------------------------------------------------
 
 // After a step: what follows from what its lanes have written.
 void Engine::Impl::conduct(Live& live) {
@@ -420,7 +403,7 @@ bool Engine::Impl::fork_list(Live& live) {
   trunk.n_told = std::min(trunk.n_told, outline.first_kind);
   first.sampler = std::move(trunk.sampler);
   trunk.sampler =
-      std::make_unique<Sampler>(first.sampler->fork(stream_of(live.blocks.size(), kTrunkStream), n_list));
+      std::make_unique<Sampler>(first.sampler->fork(stream_of(first.block, kTrunkStream), n_list));
   first.parser = std::make_unique<Parser>(nullptr, Parser::State::kTrunk, 0);
   first.text = std::move(trunk.text);
   trunk.text = std::make_unique<LaneText>(&live.request.stop);
@@ -464,8 +447,7 @@ void Engine::Impl::open_item(Live& live, std::size_t i) {
   outline.n_text += n_text;
 
   live.timings.seed_tokens += static_cast<std::int64_t>(lane.pending.size());
-  lane.sampler = std::make_unique<Sampler>(
-      live.trunk.sampler->fork(stream_of(live.blocks.size(), static_cast<std::uint64_t>(number)), 0));
+  lane.sampler = std::make_unique<Sampler>(live.trunk.sampler->fork(stream_of(block, number), 0));
   for (const Token id : lane.pending) lane.sampler->accept(id);
   lane.parser = std::make_unique<Parser>(nullptr, Parser::State::kTrunk, 0);
   lane.text = std::make_unique<LaneText>(&live.request.stop);
@@ -484,14 +466,8 @@ void Engine::Impl::grow_block(Live& live) {
   for (; outline.n_opened < outline.items.size() && live.branches.size() < most; ++outline.n_opened)
     open_item(live, outline.n_opened);
   if (live.branches.size() == n_before) return;
-  Event event;
-  event.kind = EventKind::kFork;
-  event.request = live.id;
-  event.block = live.branches.front().block;
-  event.offset = outline.offset;
-  event.titles = live.titles;
-  events_.push_back(std::move(event));
-  for (std::size_t i = n_before == 1 ? 1 : n_before; i < live.branches.size(); ++i) {
+  send_fork(live, outline.offset);
+  for (std::size_t i = n_before; i < live.branches.size(); ++i) {
     Lane& lane = live.branches[i];
     show(live, lane, lane.text->push(outline.reader.separator() + outline.items[i - 1].heading));
     if (lane.text->stopped()) {
@@ -558,9 +534,7 @@ void Engine::Impl::unfork(Live& live) {
 // are the lane's own.
 std::vector<Token> Engine::Impl::item_ids(const Live& live, const Lane& lane, bool follows,
                                           std::size_t& n_kept) const {
-  std::vector<Token> ids = lane.record.token_ids;
-  ids.insert(ids.end(), lane.pending.begin(), lane.pending.end());
-  ids.insert(ids.end(), lane.tail.begin(), lane.tail.end());
+  std::vector<Token> ids = lane.token_ids();
   const std::size_t n_bytes = lane.n_seed_bytes + lane.item->size();
   const bool last = static_cast<std::size_t>(lane.branch) == live.branches.size();
   n_kept = 0;
@@ -586,7 +560,9 @@ std::vector<Token> Engine::Impl::item_ids(const Live& live, const Lane& lane, bo
 
 // Whether a lane repeats a few tokens over and over: a small model's body that never ends.
 bool Engine::Impl::goes_round(const Lane& lane) {
-  std::vector<Token> ids = lane.record.token_ids;
+  const std::vector<Token>& read = lane.record.token_ids;
+  const std::size_t n_most = kLongestPeriod * kMostRounds;
+  std::vector<Token> ids(read.end() - static_cast<std::ptrdiff_t>(std::min(read.size(), n_most)), read.end());
   ids.insert(ids.end(), lane.pending.begin(), lane.pending.end());
   for (std::size_t period = 1; period <= kLongestPeriod; ++period) {
     const std::size_t n = std::max(kLeastRound, period * kMostRounds);
@@ -670,11 +646,7 @@ void Engine::Impl::join_items(Live& live, bool ends) {
   live.branches.clear();
   live.titles.clear();
   live.phase = Live::Phase::kTrunk;
-  Event event;
-  event.kind = EventKind::kJoin;
-  event.request = live.id;
-  event.block = static_cast<std::int32_t>(live.blocks.size());
-  events_.push_back(std::move(event));
+  send_join(live);
   const std::unique_ptr<Outline> done = std::move(live.outline);
   live.timings.plan_tokens += static_cast<std::int64_t>(done->n_sampled);
   live.timings.plan_tokens -= static_cast<std::int64_t>(std::min(done->n_text, done->n_sampled));
@@ -712,8 +684,7 @@ void Engine::Impl::join_items(Live& live, bool ends) {
   }
   live.timings.seed_tokens += static_cast<std::int64_t>(trunk.pending.size());
   if (done->exhausted) {  // the trunk would begin the next item, a repetition too
-    std::string mark = done->style.mark(static_cast<int>(done->n_items()) + 1);
-    mark.resize(mark.find_last_not_of(' ') + 1);
+    const std::string mark = done->style.mark_alone(static_cast<int>(done->n_items()) + 1);
     const std::vector<Token> ids = model_->tokenize(mark, false);
     trunk.ban_position = trunk.next + static_cast<Pos>(trunk.pending.size());
     trunk.bans.assign(ids.begin(), ids.begin() + 1);

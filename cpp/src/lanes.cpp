@@ -163,7 +163,7 @@ void Engine::Impl::choose(Share& share) {
   const std::int32_t n_vocab = model_->n_vocab();
   const std::int32_t n_logprobs = share.live->request.n_logprobs;
   std::vector<float> before;  // the sampler changes the row
-  const bool tells = n_logprobs >= 0 || lane.outlines;
+  const bool tells = n_logprobs >= 0 || (lane.outlines && share.live->outline->reader.weighs());
   if (tells) before.assign(logits, logits + n_vocab);
   if (share.live->decides_on_plan(lane)) {
     share.sampled = decide_on_plan(*share.live, logits);
@@ -264,8 +264,7 @@ void Engine::Impl::no_token(Live& live, Lane& lane, bool eog) {
 void Engine::Impl::take_token(Live& live, Lane& lane, Token token, Likelihood likelihood) {
   const bool trunk = lane.block == 0;
   if (trunk && plan_as_asked(live)) return;  // of a plan that was asked for, nothing is sampled yet
-  const std::size_t most =
-      live.request.max_tokens < 0 ? SIZE_MAX : static_cast<std::size_t>(live.request.max_tokens);
+
   if (model_->is_eog(token)) {
     no_token(live, lane, true);
     return;
@@ -290,7 +289,7 @@ void Engine::Impl::take_token(Live& live, Lane& lane, Token token, Likelihood li
   }
   if (live.id != 0) follow(live, lane, piece);
   if (trunk && live.id != 0 && live.phase == Live::Phase::kTrunk) (void)plan_as_asked(live);
-  if (live.id != 0 && live.n_sampled >= most && !answer_serial_prompt(live, lane))
+  if (live.id != 0 && tokens_left(live) == 0 && !answer_serial_prompt(live, lane))
     finish(live, FinishReason::kLength);
 }
 
@@ -427,13 +426,7 @@ void Engine::Impl::begin_block(Live& live) {
   live.blocks.emplace_back();
   const auto block = static_cast<std::int32_t>(live.blocks.size());
 
-  Event event;
-  event.kind = EventKind::kFork;
-  event.request = live.id;
-  event.block = block;
-  event.offset = live.trunk.offset;
-  event.titles = live.titles;
-  events_.push_back(std::move(event));
+  send_fork(live, live.trunk.offset);
 
   const std::vector<std::int32_t>& prompt_blocks = live.request.prompt.block_ids;
   const std::int32_t n_before = *std::max_element(prompt_blocks.begin(), prompt_blocks.end());
@@ -454,8 +447,7 @@ void Engine::Impl::begin_block(Live& live) {
     lane.pending = seed_ids(protocol, seed, live.titles[i], number);
     live.timings.seed_tokens += static_cast<std::int64_t>(lane.pending.size());
     lane.wants_token = true;
-    const auto stream = (static_cast<std::uint64_t>(block) << 32U) | static_cast<std::uint64_t>(number);
-    lane.sampler = std::make_unique<Sampler>(model_.get(), live.request.sampling, stream);
+    lane.sampler = std::make_unique<Sampler>(model_.get(), live.request.sampling, stream_of(block, number));
     lane.parser = std::make_unique<Parser>(&protocol, Parser::State::kBranch, live.request.max_branches);
     lane.text = std::make_unique<LaneText>(&live.request.stop);
     if (++live.n_branches < live.request.script.size()) lane.script = live.request.script[live.n_branches];
@@ -502,6 +494,12 @@ std::vector<Lane*> Engine::Impl::running_lanes(Live& live) const {
   }
   if (outline != nullptr) lanes.insert(lanes.begin() + (lanes.empty() ? 0 : 1), outline);
   return lanes;
+}
+
+std::size_t Engine::Impl::count_running() const {
+  std::size_t n = 0;
+  for (const auto& live : live_) n += running_lanes(*live).size();
+  return n;
 }
 
 void Engine::Impl::end_branch(Live& live, Lane& lane, FinishReason reason) {
@@ -626,12 +624,7 @@ void Engine::Impl::finish_block(Live& live) {
     for (std::size_t i = 0; i < n_joined; ++i) trunk.record.push(texts[i], p + static_cast<Pos>(i), 0, 0);
   }
   live.branches.clear();
-
-  Event event;
-  event.kind = EventKind::kJoin;
-  event.request = live.id;
-  event.block = static_cast<std::int32_t>(live.blocks.size());
-  events_.push_back(std::move(event));
+  send_join(live);
   if (live.stopping) {  // back to the fork: the cells of the branches are not kept
     trunk.next = p;
     (void)trunk.sequence.truncate(p);
@@ -733,6 +726,25 @@ void Engine::Impl::send_in_turn(Live& live) {
     }
     if (!live.request.stop.empty() && !lane.ended) return;
   }
+}
+
+// The last block has these branches; offset: where in the trunk's text it begins.
+void Engine::Impl::send_fork(const Live& live, std::size_t offset) {
+  Event event;
+  event.kind = EventKind::kFork;
+  event.request = live.id;
+  event.block = static_cast<std::int32_t>(live.blocks.size());
+  event.offset = offset;
+  event.titles = live.titles;
+  events_.push_back(std::move(event));
+}
+
+void Engine::Impl::send_join(const Live& live) {
+  Event event;
+  event.kind = EventKind::kJoin;
+  event.request = live.id;
+  event.block = static_cast<std::int32_t>(live.blocks.size());
+  events_.push_back(std::move(event));
 }
 
 void Engine::Impl::send(Live& live, Lane& lane) {

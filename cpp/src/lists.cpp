@@ -240,8 +240,13 @@ std::string ListStyle::mark(int number) const {
   return numbered ? before + std::to_string(number) + after : before;
 }
 
-// --- ListFinder
-// ---------------------------------------------------------------------------------------------
+std::string ListStyle::mark_alone(int number) const {
+  std::string text = mark(number);
+  text.resize(text.find_last_not_of(' ') + 1);
+  return text;
+}
+
+// --- ListFinder -------------------------------------------------------------------------------------------
 
 std::optional<ListFinder::Found> ListFinder::push(std::string_view bytes) {
   std::optional<Found> found;
@@ -320,8 +325,7 @@ void ListFinder::after_list(const ListStyle& style) {
   run_ = run_of(style);
 }
 
-// --- ItemReader
-// ---------------------------------------------------------------------------------------------
+// --- ItemReader -------------------------------------------------------------------------------------------
 
 // What the beginning of a line after the body's last says. whole: nothing more comes in this line.
 ItemReader::Line ItemReader::judge(std::string_view line, bool whole, bool after_blank) const {
@@ -433,11 +437,6 @@ std::string ItemReader::push(std::string_view bytes) {
     if (is == Line::kUnclear) return body;
     if (is == Line::kEnd) {
       ended_ = true;
-      const std::string_view text = line.substr(count_spaces(line));
-      at_mark_ = starts_with(text, std::string_view(style_.before).substr(style_.indent)) &&
-                 (!style_.numbered || kDigits.find(text.front()) != kNone);
-      if (style_.kind == ListStyle::Kind::kHeading)
-        at_mark_ = starts_with(text, std::string(style_.level, '#') + " ");
       return body;
     }
     // The white space, and the first byte of the line: the rest of it is taken as the inside of a line.
@@ -461,8 +460,7 @@ std::string ItemReader::finish() {
   return body;
 }
 
-// --- OutlineReader
-// ------------------------------------------------------------------------------------------
+// --- OutlineReader ----------------------------------------------------------------------------------------
 
 OutlineReader::OutlineReader(ListStyle style, std::string lead, std::uint32_t scripts, const ListRules* rules)
     : style_(std::move(style)), rules_(rules), scripts_(scripts | scripts_of("a")) {
@@ -527,7 +525,7 @@ void OutlineReader::push(std::string_view bytes) {
         stop(End::kText);
         return;
       }
-      if (leads_.size() >= static_cast<std::size_t>(rules_->max_items)) {
+      if (is_full()) {
         stop(End::kGoesOn);
         return;
       }
@@ -596,7 +594,10 @@ void OutlineReader::read_lead() {
   state_ = State::kClosed;
 }
 
-std::string OutlineReader::rest_of_closer() const { return rest_of_closer_; }
+std::string OutlineReader::left_out(bool spaced) const {
+  const bool wide = static_cast<unsigned char>(style_.closer.back()) >= 0x80;
+  return (spaced || wide || style_.ends_line() ? "" : " ") + rules_->elision;
+}
 
 void OutlineReader::end_list() {
   text_.clear();
@@ -604,8 +605,7 @@ void OutlineReader::end_list() {
 }
 
 void OutlineReader::begin_lead_again() {
-  text_ = style_.mark(static_cast<int>(leads_.size()) + 1);
-  text_.resize(text_.find_last_not_of(' ') + 1);  // the space is the first word's, or is written again
+  text_ = style_.mark_alone(static_cast<int>(leads_.size()) + 1);
   state_ = State::kMark;
 }
 
@@ -616,11 +616,8 @@ void OutlineReader::next_item() {
 
 std::string OutlineReader::likely_next() const {
   if (state_ != State::kMark || leads_.size() > static_cast<std::size_t>(rules_->max_items)) return "";
-  const std::string mark = style_.mark(static_cast<int>(leads_.size()) + 1);
-  if (!starts_with(mark, text_)) return "";
-  std::string rest = mark.substr(text_.size());
-  rest.resize(rest.find_last_not_of(' ') + 1);  // it belongs to the lead's first word
-  return rest;
+  const std::string mark = style_.mark_alone(static_cast<int>(leads_.size()) + 1);
+  return starts_with(mark, text_) ? mark.substr(text_.size()) : "";
 }
 
 }  // namespace aspd

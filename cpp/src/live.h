@@ -71,6 +71,11 @@ struct Lane {
   [[nodiscard]] std::vector<Token> token_ids() const;
 };
 
+// Tells the random numbers of an answer's lanes apart. lane: number of a branch, or one above all of them.
+[[nodiscard]] inline std::uint64_t stream_of(std::int32_t block, std::int32_t lane) {
+  return (static_cast<std::uint64_t>(block) << 32U) | static_cast<std::uint64_t>(lane);
+}
+
 // A stretch of the answer's text in reading order.
 struct Segment {
   std::int32_t block = 0;  // 0: trunk
@@ -95,7 +100,7 @@ struct Outline {
 
   ListStyle style;
   OutlineReader reader;
-  std::string elision;  // stands for a body
+
   Lane lane;
   std::size_t first = 0;         // index of the list's first token in the trunk's record
   std::size_t first_kind = 0;    // and in its kinds

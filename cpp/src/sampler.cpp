@@ -73,13 +73,14 @@ void SamplingOptions::validate(std::int32_t n_vocab) const {
 Likelihood likelihood_of(Token token, const float* logits, std::int32_t n_vocab, std::int32_t n_top) {
   const double total = kernels::log_sum_exp(logits, static_cast<std::size_t>(n_vocab));
   const auto logprob = [&](Token id) { return static_cast<float>(static_cast<double>(logits[id]) - total); };
+  Likelihood found{token, logprob(token), {}};
+  if (n_top <= 0) return found;
   std::vector<Token> ids(static_cast<std::size_t>(n_vocab));
   std::iota(ids.begin(), ids.end(), 0);
-  const auto end = ids.begin() + std::clamp(n_top, 0, n_vocab);
+  const auto end = ids.begin() + std::min(n_top, n_vocab);
   std::partial_sort(ids.begin(), end, ids.end(), [&](Token a, Token b) {
     return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
   });
-  Likelihood found{token, logprob(token), {}};
   for (auto id = ids.begin(); id != end; ++id) found.top.emplace_back(*id, logprob(*id));
   return found;
 }

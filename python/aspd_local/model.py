@@ -480,7 +480,7 @@ class Model:
             return self._request(segments_of(turns, SERIAL), options, None, None)
         bound = protocol.bind(file, self._model, join_rule=options.join_rule)
         if file.prompt is None:
-            return self._request(segments_of(turns, _recalled_as(file)), options, file, bound)
+            return self._request(segments_of(turns, _recalled_as(bound)), options, file, bound)
         question = turns[-1]["content"] if turns[-1]["role"] == "user" else ""
         asked = asked_parts(question)
         if options.plan == "auto" and not asked and is_direct(question):
@@ -660,8 +660,8 @@ class Model:
         name, asked = prepared.protocol, prepared.request.prompt
         if result.from_serial_prompt and prepared.request.serial_prompt is not None:
             name, asked = SERIAL, prepared.request.serial_prompt
-        elif prepared.request.protocol is not None and prepared.request.protocol.lists is not None:
-            name = SERIAL
+        elif prepared.request.protocol is not None:
+            name = _recalled_as(prepared.request.protocol)
         if len(said):
             self._history.remember(name, result.text, structure(said))
         if self._instructions is not None and prepared.instructions is not None:
@@ -726,9 +726,9 @@ def _one_of(name: str, value: _Word, words: tuple[_Word, ...]) -> _Word:
     return value
 
 
-def _recalled_as(file: ProtocolFile) -> str:
+def _recalled_as(bound: _core.Protocol) -> str:
     """Under which name answers are remembered. What is ordinary text is the same for serial ones."""
-    return SERIAL if file.markers == protocol.PLAIN else file.name
+    return SERIAL if bound.lists is not None else bound.name
 
 
 def _rule(bound: _core.Protocol) -> JoinRule:

@@ -13,9 +13,8 @@
 
 namespace aspd {
 
-// How the items of one list are written. The mark of item k is before + number + after: "2. **", "- ", "###
-// ",
-// "**3. ".
+// How the items of one list are written. The mark of item k is before + number + after: "2. **",
+// "- ", "### ", "**3. ".
 struct ListStyle {
   enum class Kind { kNumbered, kBullet, kHeading, kBold };
 
@@ -29,6 +28,8 @@ struct ListStyle {
   std::string closer;    // what parts the lead from the body: "**:", ":", " -", "\n"
 
   [[nodiscard]] std::string mark(int number) const;
+  // The mark without the spaces at its end: they belong to the lead's first token.
+  [[nodiscard]] std::string mark_alone(int number) const;
   [[nodiscard]] bool ends_line() const { return !closer.empty() && closer.back() == '\n'; }
 };
 
@@ -83,8 +84,7 @@ class ItemReader {
   [[nodiscard]] const std::string& held() const { return held_; }
   // Bytes of the body so far.
   [[nodiscard]] std::size_t size() const { return n_body_; }
-  // The body ended where the list goes on, not where it ends.
-  [[nodiscard]] bool list_goes_on() const { return at_mark_; }
+
   // What in the body says that items build on each other: code, a table, a calculation; empty: nothing.
   [[nodiscard]] const std::string& builds_on() const { return builds_on_; }
 
@@ -100,7 +100,6 @@ class ItemReader {
   std::size_t n_body_ = 0;
   bool in_code_ = false;
   bool ended_ = false;
-  bool at_mark_ = false;
 };
 
 // Follows what is written behind a first item whose body was left out: the items' leads, then what comes
@@ -119,7 +118,11 @@ class OutlineReader {
   // Takes the next bytes. After a lead has closed (state kClosed) comes next_item().
   void push(std::string_view bytes);
   // What is to be written so that the closer of the lead that has just closed is whole.
-  [[nodiscard]] std::string rest_of_closer() const;
+  [[nodiscard]] const std::string& rest_of_closer() const { return rest_of_closer_; }
+  // What stands for a body that is left out behind the closer. spaced: a space stands there already.
+  [[nodiscard]] std::string left_out(bool spaced) const;
+  // Whether it matters how likely the next token is: those of marks and leads are weighed.
+  [[nodiscard]] bool weighs() const { return state_ == State::kMark || state_ == State::kLead; }
   // The lead that has closed repeats another one (state kRepeated): it is written anew.
   void begin_lead_again();
   // The item that has begun does not count: the list is over.
