@@ -53,7 +53,8 @@ struct Kernels {
   Kernel q4_1;
   Kernel q8_0;
   Kernel q6_K;
-  Attend attend = nullptr;          // null: none
+  See see = nullptr;  // null: none, as the next
+  Attend attend = nullptr;
   LogSumExp log_sum_exp = nullptr;  // null: none
   // On ARM only. 4x8: four rows interleaved, eight bytes at a time; begin is a multiple of 8, end of 4.
   Kernel q4_K{};

@@ -274,7 +274,7 @@ void Engine::Impl::sweep() {
 
 bool Engine::Impl::make_room(std::size_t n_cells) {
   while (cache_.cells_free() < n_cells) {
-    if (!retained_.evict()) return false;
+    if (!clear_parked() && !retained_.evict()) return false;
   }
   return true;
 }
@@ -282,7 +282,7 @@ bool Engine::Impl::make_room(std::size_t n_cells) {
 // Whether a sequence is free, if need be one that was retained.
 bool Engine::Impl::make_sequence() {
   while (cache_.sequences_free() < 1) {
-    if (!retained_.evict()) return false;
+    if (!clear_parked() && !retained_.evict()) return false;
   }
   return true;
 }
@@ -433,11 +433,13 @@ bool Engine::Impl::set_youngest_aside() {
       lane.stage = Lane::Stage::kWaiting;
     }
     trunk.sequence = Sequence();
+    live.parked.clear();
     if (live.in_list()) {
       live.outline->over = true;
       live.outline->lane.sequence = Sequence();
     } else if (live.outline) {
       drop_outline(live);
+      live.parked.clear();
     }
   }
   live.set_aside = true;
@@ -622,7 +624,7 @@ std::vector<Event> Engine::Impl::step() {
     scratch = Sequence();
     if (status == Decoder::Status::kDone) {
       take_results(plan, seconds_since(start));
-    } else if (status == Decoder::Status::kFull && !retained_.evict()) {
+    } else if (status == Decoder::Status::kFull && !clear_parked() && !retained_.evict()) {
       relieve();
     }
     // kAborted: nothing has changed; the next step() settles who was cancelled.
@@ -704,6 +706,7 @@ void Engine::Impl::finish(Live& live, FinishReason reason) {
     join_items(live, true);
   }
   live.outline.reset();
+  live.parked.clear();
   for (Lane& lane : live.branches) {
     if (live.phase != Live::Phase::kBlock || lane.stage == Lane::Stage::kDone) continue;
     if (lane.stage != Lane::Stage::kClosing) end_branch(live, lane, reason);

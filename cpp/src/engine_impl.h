@@ -165,6 +165,7 @@ class Engine::Impl {
   void conduct(Live& live);
   void begin_outline(Live& live);
   void drop_outline(Live& live);
+  [[nodiscard]] bool clear_parked();
   [[nodiscard]] bool drop_an_outline();
   [[nodiscard]] bool should_fork(const Live& live) const;
   [[nodiscard]] double gain_of_list(const Live& live, std::size_t n_items) const;

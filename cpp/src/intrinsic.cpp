@@ -63,6 +63,7 @@ void Engine::Impl::begin_outline(Live& live) {
   const Protocol& protocol = *live.protocol();
   if (static_cast<int>(live.blocks.size()) >= protocol.max_blocks || trunk.pending.size() != 1) return;
   if (gain_of_list(live, kReadyItems) < kLeastGain) return;
+  if ((cache_.sequences_free() < 1 || cache_.cells_free() < kOutlineCells) && !clear_parked()) return;
   if (cache_.sequences_free() < 1 || cache_.cells_free() < kOutlineCells) return;
   if (count_running() >= static_cast<std::size_t>(options_.n_lanes)) return;
 
@@ -107,8 +108,19 @@ void Engine::Impl::begin_outline(Live& live) {
 // Nothing of the outline is used; the trunk has not noticed it.
 void Engine::Impl::drop_outline(Live& live) {
   live.timings.rewound_tokens += static_cast<std::int64_t>(live.outline->n_sampled);
+  live.parked.push_back(std::move(live.outline->lane.sequence));
   live.outline.reset();
   live.trunk.item.reset();
+}
+
+// Gives back the cells of lanes that nobody needs; false: there are none.
+bool Engine::Impl::clear_parked() {
+  bool found = false;
+  for (const auto& live : live_) {
+    found = found || !live->parked.empty();
+    live->parked.clear();
+  }
+  return found;
 }
 
 // Makes room where cells have run out: an outline that nothing depends on yet.
@@ -116,6 +128,7 @@ bool Engine::Impl::drop_an_outline() {
   for (auto live = live_.rbegin(); live != live_.rend(); ++live) {
     if (!(*live)->outline || (*live)->in_list()) continue;
     drop_outline(**live);
+    (void)clear_parked();
     return true;
   }
   return false;
@@ -231,6 +244,7 @@ bool Engine::Impl::builds_in_order(Live& live) {
     wanted.push_back(false);
   }
   add(outline.style.mark(3), one);
+  if ((cache_.sequences_free() < 1 || cache_.cells_free() < ids.size()) && !clear_parked()) return true;
   if (cache_.sequences_free() < 1 || cache_.cells_free() < ids.size()) return true;
   double exchanged = 0;
   try {
@@ -258,6 +272,7 @@ void Engine::Impl::take_outlined(Live& live, Token token, Likelihood likelihood)
     return;
   }
   ++outline.n_sampled;
+  outline.likely.clear();
   if (live.in_list()) ++live.n_sampled;
   lane.sampler->accept(token);
   lane.pending = {token};
@@ -365,6 +380,7 @@ bool Engine::Impl::fork_list(Live& live) {
     return false;
   std::size_t n_cells = outline.n_items();
   for (const Outline::Item& item : outline.items) n_cells += item.token_ids.size() + kOutlineCells / 4;
+  if (cache_.sequences_free() < 1) (void)clear_parked();
   if (cache_.sequences_free() < 1 || !finds_room(n_cells, live)) return false;
 
   live.n_sampled += outline.n_sampled;
@@ -492,6 +508,9 @@ void Engine::Impl::unfork(Live& live) {
   live.n_sampled -= std::min(undone, live.n_sampled);
   live.n_branches -= live.branches.size();
   live.timings.rewound_tokens += static_cast<std::int64_t>(undone);
+  live.parked.push_back(std::move(outline.lane.sequence));
+  for (std::size_t i = 1; i < live.branches.size(); ++i)
+    live.parked.push_back(std::move(live.branches[i].sequence));
   if (first.sequence) trunk.sequence = std::move(first.sequence);
   for (std::size_t i = 0; i < first.record.size(); ++i)
     trunk.record.push(first.record.token_ids[i], first.record.positions[i], 0, 0);
@@ -589,7 +608,7 @@ void Engine::Impl::end_item(Live& live, Lane& lane, FinishReason reason) {
   lane.stage = Lane::Stage::kDone;
   lane.tail = std::move(lane.pending);
   lane.pending.clear();
-  if (lane.branch != 1) lane.sequence = Sequence();
+  if (lane.branch != 1) live.parked.push_back(std::move(lane.sequence));
   const auto n_text = std::count(lane.kinds.begin(), lane.kinds.end(), Lane::Kind::kText);
   BranchResult& result = live.blocks.back().branches[static_cast<std::size_t>(lane.branch) - 1];
   result.n_tokens = static_cast<std::size_t>(n_text);
@@ -647,6 +666,7 @@ void Engine::Impl::join_items(Live& live, bool ends) {
   live.titles.clear();
   live.phase = Live::Phase::kTrunk;
   send_join(live);
+  live.parked.clear();
   const std::unique_ptr<Outline> done = std::move(live.outline);
   live.timings.plan_tokens += static_cast<std::int64_t>(done->n_sampled);
   live.timings.plan_tokens -= static_cast<std::int64_t>(std::min(done->n_text, done->n_sampled));

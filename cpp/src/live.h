@@ -151,6 +151,9 @@ struct Live {
   std::unique_ptr<ListFinder> finder;  // where the model's own lists are taken apart
   std::optional<ListFinder::Found> found;  // a list that has begun in this step
   std::unique_ptr<Outline> outline;        // of the list that the trunk, or the block, is in
+  // Lanes that nobody needs any more. Their cells stay as long as there is room: the trunk's next ones then
+  // come behind those that it has, and are attended to in the order in which a serial answer has them.
+  std::vector<Sequence> parked;
   std::vector<Segment> segments;
   std::vector<BlockResult> blocks;
   std::string fallback;

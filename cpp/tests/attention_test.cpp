@@ -168,6 +168,61 @@ TEST(attention_is_the_same_for_every_number_of_lanes) {
   }
 }
 
+TEST(a_lanes_attention_has_the_same_bits_alone_and_among_others) {
+  aspd::start_backend();
+  if (!has_attention(64)) SKIP("no attention for this processor, or llama.cpp has no place for it");
+  std::mt19937 random(9);
+  for (const char* type : {"f16", "f32", "q8_0"}) {
+    for (const AttentionShape& shape :
+         {AttentionShape{type, 9, 12, 2, 128, 128, 900}, AttentionShape{type, 3, 4, 4, 64, 96, 77},
+          AttentionShape{type, 70, 6, 2, 32, 64, 333}, AttentionShape{type, 5, 6, 1, 64, 64, 5000}}) {
+      Input input = make(random, shape);
+      fork(input, shape.n_cells / 3);
+      // A prompt that is being read: each lane sees all cells up to its own.
+      if (shape.n_lanes > 64) {
+        for (std::int64_t c = 0; c < shape.n_lanes * shape.n_cells; ++c)
+          input.mask[static_cast<std::size_t>(c)] =
+              c % shape.n_cells > c / shape.n_cells + 100 ? kHidden : 0.0F;
+      }
+      const std::vector<float> together = computed(input, 2);
+      const std::int64_t n_head = shape.n_heads * shape.dv;
+      for (const std::int64_t lane : {std::int64_t{0}, shape.n_lanes / 2, shape.n_lanes - 1}) {
+        // The cells that it sees and no others, side by side.
+        AttentionShape alone = shape;
+        alone.n_lanes = 1;
+        alone.n_cells = 0;
+        Input own{alone, {}, {}, {}, {}};
+        for (std::int64_t h = 0; h < shape.n_heads; ++h) {
+          const auto from =
+              input.q.begin() + static_cast<std::ptrdiff_t>((h * shape.n_lanes + lane) * shape.dk);
+          own.q.insert(own.q.end(), from, from + static_cast<std::ptrdiff_t>(shape.dk));
+        }
+        const auto sees = [&](std::int64_t c) {
+          return input.mask[static_cast<std::size_t>(lane * shape.n_cells + c)] == 0;
+        };
+        const auto copy = [&](const std::vector<float>& all, std::int64_t n, std::vector<float>& to) {
+          for (std::int64_t h = 0; h < shape.n_cached; ++h) {
+            for (std::int64_t c = 0; c < shape.n_cells; ++c) {
+              const auto from = all.begin() + static_cast<std::ptrdiff_t>((h * shape.n_cells + c) * n);
+              if (sees(c)) to.insert(to.end(), from, from + static_cast<std::ptrdiff_t>(n));
+            }
+          }
+        };
+        copy(input.k, shape.dk, own.k);
+        copy(input.v, shape.dv, own.v);
+        for (std::int64_t c = 0; c < shape.n_cells; ++c) own.shape.n_cells += sees(c) ? 1 : 0;
+        own.mask.assign(static_cast<std::size_t>(own.shape.n_cells), 0);
+        const auto row = together.begin() + static_cast<std::ptrdiff_t>(lane * n_head);
+        for (const std::int32_t n_threads : {1, 3}) {
+          const std::vector<float> found = computed(own, n_threads);
+          CHECK_EQ(found.size(), static_cast<std::size_t>(n_head));
+          CHECK(std::equal(found.begin(), found.end(), row));
+        }
+      }
+    }
+  }
+}
+
 TEST(attention_refuses_shapes_that_are_none) {
   aspd::start_backend();
   if (!has_attention(64)) SKIP("no attention for this processor, or llama.cpp has no place for it");

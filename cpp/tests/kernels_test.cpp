@@ -219,6 +219,29 @@ TEST(kernels_of_200_random_shapes_give_what_ggml_gives) {
   }
 }
 
+TEST(a_row_has_the_same_bits_alone_and_among_others) {
+  aspd::start_backend();
+  std::mt19937 random(12);
+  for (const Kernels* kernels : all_kernels()) {
+    for (const Case& of : cases_of(*kernels)) {
+      const std::int64_t k = 1024;
+      const std::int64_t n_rows = rows_of(of, 72);
+      const std::vector<char> weights = quantised(of.type, noise(random, n_rows * k), n_rows, k);
+      for (std::int64_t width = 2; width <= 40; width += width < 18 ? 1 : 11) {
+        const std::vector<float> x = noise(random, width * k);
+        const std::vector<float> together = ours(*kernels, of, weights, x, n_rows, k);
+        for (const std::int64_t i : {std::int64_t{0}, width / 2, width - 1}) {
+          const auto from = x.begin() + static_cast<std::ptrdiff_t>(i * k);
+          const std::vector<float> alone =
+              ours(*kernels, of, weights, {from, from + static_cast<std::ptrdiff_t>(k)}, n_rows, k);
+          const auto row = together.begin() + static_cast<std::ptrdiff_t>(i * n_rows);
+          CHECK(std::equal(alone.begin(), alone.end(), row));
+        }
+      }
+    }
+  }
+}
+
 TEST(kernels_take_numbers_of_any_size) {
   aspd::start_backend();
   std::mt19937 random(13);
