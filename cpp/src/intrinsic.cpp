@@ -36,7 +36,7 @@ void Engine::Impl::follow(Live& live, Lane& lane, std::string_view piece) {
   std::optional<ListFinder::Found> found = live.finder->push(piece);
   if (lane.block > 0) return;
   if (lane.item) (void)lane.item->push(piece);
-  if (found && !live.outline && !found->body_begins) live.found = std::move(found);
+  if (found && !live.outline) live.found = std::move(found);
 }
 
 std::size_t Engine::Impl::tokens_left(const Live& live) const {
@@ -78,6 +78,9 @@ void Engine::Impl::begin_outline(Live& live) {
     ++n_tokens;
   }
   if (n_bytes != found.n_bytes) return;
+  // The body begins with the token that has just been chosen: the outline stands before it.
+  const std::size_t n_last = model_->piece(trunk.pending.front()).size();
+  if (n_last > found.over.size()) return;
 
   live.outline = std::make_unique<Outline>(
       found.style, OutlineReader(found.style, found.lead, live.finder->scripts(), &*protocol.lists));
@@ -85,22 +88,19 @@ void Engine::Impl::begin_outline(Live& live) {
   outline.first = trunk.record.size() + 1 - n_tokens;
   outline.first_kind = trunk.kinds.size() - n_tokens;
   outline.begin = n_tokens == 1 ? trunk.next : trunk.record.positions[outline.first];
-  outline.n_seed_bytes = found.n_bytes - found.n_over;
-  trunk.item = std::make_unique<ItemReader>(found.style);
-  const std::string last = model_->piece(trunk.pending.front());
-  (void)trunk.item->push(std::string_view(last).substr(last.size() - std::min(found.n_over, last.size())));
+  outline.n_seed_bytes = found.n_bytes - found.over.size();
+  trunk.item = std::make_unique<ItemReader>(found.style, &*protocol.lists);
+  (void)trunk.item->push(found.over);
 
   Lane& lane = outline.lane;
   lane.sequence = trunk.sequence.fork();
   lane.next = trunk.next;
-  lane.pending = trunk.pending;
-  const std::vector<Token> elision = model_->tokenize(outline.reader.left_out(found.n_over > 0), false);
-  lane.pending.insert(lane.pending.end(), elision.begin(), elision.end());
-  live.timings.seed_tokens += static_cast<std::int64_t>(elision.size());
+  lane.pending = model_->tokenize(outline.reader.left_out(found.over.size() > n_last), false);
+  live.timings.seed_tokens += static_cast<std::int64_t>(lane.pending.size());
   lane.wants_token = true;
   lane.outlines = true;
   const auto block = static_cast<std::int32_t>(live.blocks.size()) + 1;
-  lane.sampler = std::make_unique<Sampler>(trunk.sampler->fork(stream_of(block, kOutlineStream), 0));
+  lane.sampler = std::make_unique<Sampler>(trunk.sampler->fork(stream_of(block, kOutlineStream), 1));
   lane.parser = std::make_unique<Parser>(nullptr, Parser::State::kTrunk, 0);
 }
 
@@ -451,7 +451,7 @@ void Engine::Impl::open_item(Live& live, std::size_t i) {
   for (const Token id : lane.pending) lane.sampler->accept(id);
   lane.parser = std::make_unique<Parser>(nullptr, Parser::State::kTrunk, 0);
   lane.text = std::make_unique<LaneText>(&live.request.stop);
-  lane.item = std::make_unique<ItemReader>(outline.style);
+  lane.item = std::make_unique<ItemReader>(outline.style, &*live.protocol()->lists);
   lane.n_seed_bytes = item.heading.size();
   ++live.n_branches;
   lane.segment = live.segments.size();

@@ -93,7 +93,7 @@ def lister(tiny_folder: Path) -> TinyModel:
 @pytest.fixture(scope="module")
 def calculator(tiny_folder: Path) -> TinyModel:
     """Late in the first body stands a calculation."""
-    return write_scripted(tiny_folder / "calculator.gguf", _script("cgbfhjklpqrst=vw"), seed=3)
+    return write_scripted(tiny_folder / "calculator.gguf", _script("cgbfhjklpqr+9=5w"), seed=3)
 
 
 def lists(**rules: Any) -> _core.Protocol:
