@@ -406,7 +406,7 @@ bool Engine::Impl::fork_list(Live& live) {
       std::make_unique<Sampler>(first.sampler->fork(stream_of(first.block, kTrunkStream), n_list));
   first.parser = std::make_unique<Parser>(nullptr, Parser::State::kTrunk, 0);
   first.text = std::move(trunk.text);
-  trunk.text = std::make_unique<LaneText>(&live.request.stop);
+  trunk.text = std::make_unique<LaneText>();
   first.item = std::move(trunk.item);
   first.n_seed_bytes = outline.n_seed_bytes;
 
@@ -450,7 +450,7 @@ void Engine::Impl::open_item(Live& live, std::size_t i) {
   lane.sampler = std::make_unique<Sampler>(live.trunk.sampler->fork(stream_of(block, number), 0));
   for (const Token id : lane.pending) lane.sampler->accept(id);
   lane.parser = std::make_unique<Parser>(nullptr, Parser::State::kTrunk, 0);
-  lane.text = std::make_unique<LaneText>(&live.request.stop);
+  lane.text = std::make_unique<LaneText>();
   lane.item = std::make_unique<ItemReader>(outline.style, &*live.protocol()->lists);
   lane.n_seed_bytes = item.heading.size();
   ++live.n_branches;
@@ -523,7 +523,7 @@ void Engine::Impl::unfork(Live& live) {
   event.kind = EventKind::kUnfork;
   event.request = live.id;
   event.block = first.block;
-  events_.push_back(std::move(event));
+  tell(live, std::move(event));
   live.outline.reset();
   show(live, trunk, trunk.text->push(first.item->held()));
   if (trunk.text->stopped()) meet_stop(live, trunk);
@@ -580,7 +580,7 @@ void Engine::Impl::end_item(Live& live, Lane& lane, FinishReason reason) {
   if (lane.ended) return;
   if (!lane.text->stopped()) {
     std::string text = lane.text->push(reason == FinishReason::kStop ? lane.item->finish() : "");
-    if (!lane.text->stopped()) text += lane.text->finish();
+    text += lane.text->finish();
     show(live, lane, text);
   }
   lane.reason = reason;
