@@ -322,7 +322,7 @@ void Engine::Impl::conduct(Live& live) {
     const bool first_goes_on = !live.branches.front().ended;
     const bool builds_on = std::any_of(live.branches.begin(), live.branches.end(),
                                        [](const Lane& lane) { return !lane.item->builds_on().empty(); });
-    if (first_goes_on && builds_on && !live.stopping) {
+    if (first_goes_on && builds_on && !live.stop_settled) {
       unfork(live);
       return;
     }
@@ -518,6 +518,7 @@ void Engine::Impl::unfork(Live& live) {
   live.blocks.pop_back();
   live.branches.clear();
   live.titles.clear();
+  live.stopping = false;  // the stop string stood in a branch that is void
   live.phase = Live::Phase::kTrunk;
   Event event;
   event.kind = EventKind::kUnfork;

@@ -77,12 +77,9 @@ void StopSearch::let_out(std::size_t n, std::vector<Event>& out) {
 
 void StopSearch::pass(Event event, std::vector<Event>& out) {
   const auto block = static_cast<std::size_t>(event.block);
-  if (met()) {
-    if (event.kind == EventKind::kText || block > n_blocks_) return;
-  } else {
-    if (event.kind == EventKind::kFork) n_blocks_ = block;
-    if (event.kind == EventKind::kUnfork) n_blocks_ = block - 1;
-  }
+  if (met() && (event.kind == EventKind::kText || block > n_blocks_)) return;
+  if (event.kind == EventKind::kFork) n_blocks_ = block;
+  if (event.kind == EventKind::kUnfork) n_blocks_ = block - 1;
   out.push_back(std::move(event));
 }
 

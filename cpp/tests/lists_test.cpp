@@ -328,6 +328,32 @@ TEST(what_is_found_does_not_depend_on_the_pieces) {
   }
 }
 
+TEST(last_list_of_any_text_is_the_same_whatever_the_pieces) {
+  const Pieces words = {"\n", "\n\n",  " ",   "  ",     "1",     "2",       ". ",        "**",       "- ",
+                        "-",  "#",     "## ", "a",      "tea",   ":",       "：",        "茶",       "~~~",
+                        "*",  ")",     "0",   "\t",     "\r\n",  "__",      "```",       " - ",      " – ",
+                        "/",  "1. **", "x\n", "tea: x", "\n1. ", "\n- tea", "\n**tea**", "\n# tea\n"};
+  std::uint64_t state = 5;
+  const auto draw = [&](std::size_t n) {
+    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+    return static_cast<std::size_t>(state >> 33U) % n;
+  };
+  int n_found = 0;
+  for (int run = 0; run < 4000; ++run) {
+    std::string text;
+    for (int i = 0; i < 14; ++i) text += words[draw(words.size())];
+    const std::vector<List> whole = lists_in({text});
+    n_found += whole.empty() ? 0 : 1;
+    for (const Pieces& pieces : splits(text)) {
+      const std::vector<List> lists = lists_in(pieces);
+      if (lists.empty() == whole.empty() && (whole.empty() || lists.back() == whole.back())) continue;
+      CHECK_EQ(text, std::string());
+      return;
+    }
+  }
+  CHECK(n_found > 500);
+}
+
 TEST(paragraph_that_begins_bold_is_no_item) {
   for (const std::string before :
        {"**Note** that it is hot.\n\n", "**Note** well.\n", "**提示**这是茶。\n\n"}) {

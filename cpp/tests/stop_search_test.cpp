@@ -127,6 +127,15 @@ TEST(block_that_was_taken_back_counts_no_more) {
   CHECK_EQ(search.n_blocks(), std::size_t{0});
 }
 
+TEST(next_block_behind_a_stop_string_has_the_number_of_the_one_taken_back_and_is_not_told) {
+  StopSearch search({"END"}, one_byte);
+  const std::vector<Event> events = {block_event(EventKind::kFork, 1), text_event(1, 1, "xE"),
+                                     block_event(EventKind::kUnfork, 1), block_event(EventKind::kFork, 1),
+                                     text_event(1, 1, "ND")};
+  CHECK_EQ(pushed(search, events), (Strings{"fork 1", "1.1:x", "", "", "unfork 1", ""}));
+  CHECK_EQ(search.n_blocks(), std::size_t{0});
+}
+
 TEST(likelihoods_leave_with_their_text) {
   StopSearch search({"END"}, one_byte);
   Event event = text_event(0, 0, "#abE");  // "#" is fed

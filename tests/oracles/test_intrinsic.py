@@ -432,6 +432,25 @@ def test_stop_string_anywhere_cuts_the_text_there(engine: _core.Engine, lister: 
     assert n_cut_in_block > 20
 
 
+@pytest.mark.parametrize("model", ["lister", "calculator"])
+def test_stop_string_cuts_sampled_texts_and_lists_that_are_taken_back(
+    model: str, request: pytest.FixtureRequest
+) -> None:
+    tiny: TinyModel = request.getfixturevalue(model)
+    engine = open_engine(tiny, n_lanes=5, n_requests=1)
+    dice = random.Random(4)
+    for seed in range(6):
+        options: dict[str, Any] = {"temperature": 1.0, "seed": seed, "min_p": 0.1}
+        told = tell(engine, wanted(tiny, lists(), **options))
+        whole = told[-1].result
+        assert (_core.EventKind.UNFORK in kinds(told)) == (model == "calculator")
+        for _ in range(20):
+            at = dice.randrange(len(whole.text))
+            stop = whole.text[at : at + dice.randint(1, 12)]
+            check_stopped(tell(engine, wanted(tiny, lists(), stop=[stop], **options)), whole, stop)
+            _check_empty(engine)
+
+
 def test_the_first_of_several_stop_strings_counts(engine: _core.Engine, lister: TinyModel) -> None:
     whole = answer(engine, wanted(lister, lists()))
     dice = random.Random(3)
