@@ -195,7 +195,11 @@ void Engine::Impl::begin_trunk(Live& live) const {
   const Protocol* markers =
       own.protocol && own.protocol->lists ? nullptr : live.protocol();  // lists have none
   trunk.parser = std::make_unique<Parser>(markers, Parser::State::kTrunk, own.max_branches);
-  trunk.text = std::make_unique<LaneText>(&own.stop);
+  trunk.text = std::make_unique<LaneText>();
+  if (!own.stop.empty() && !live.stop_search) {
+    live.stop_search = std::make_unique<StopSearch>(
+        own.stop, [model = model_](Token token) { return model->piece(token).size(); });
+  }
   live.outline.reset();
   live.found.reset();
   live.finder.reset();
@@ -238,6 +242,7 @@ void Engine::Impl::settle_cancelled_branches() {
       for (Lane& lane : live->branches) {
         if (lane.block != block || lane.branch != branch || lane.ended) continue;
         stop_branch(*live, lane);
+        settle_stop(*live);
         conduct(*live);
         break;  // the block may be over, and its lanes gone
       }
@@ -246,6 +251,7 @@ void Engine::Impl::settle_cancelled_branches() {
       if (live->id == id && live->saved) cancel_branch(id, block, branch);  // settled when it goes on
     }
   }
+  sweep();
 }
 
 void Engine::Impl::settle_cancelled() {
@@ -675,6 +681,7 @@ void Engine::Impl::take_results(StepPlan& plan, double seconds) {
   for (const auto& [live, phase] : phases) {
     if (live->id == 0) continue;
     live->book(after);
+    settle_stop(*live);
     conduct(*live);
   }
   if (one_lane) {
@@ -703,6 +710,7 @@ void Engine::Impl::drop_all(const std::vector<Share>& shares) {
 void Engine::Impl::finish(Live& live, FinishReason reason) {
   if (live.in_list()) {
     for (Lane& lane : live.branches) end_item(live, lane, reason);
+    if (live.stop_met()) live.cut_at_stop();
     join_items(live, true);
   }
   live.outline.reset();
@@ -721,6 +729,12 @@ void Engine::Impl::finish(Live& live, FinishReason reason) {
     live.fallback = "the answer ended inside its plan";
   }
   send_in_turn(live);
+  if (live.stop_search) live.stop_search->finish(events_);
+  if (live.stop_met()) {
+    live.cut_at_stop();
+    live.drop_untold_blocks();
+    reason = FinishReason::kStop;
+  }
 
   Event event;
   event.kind = EventKind::kDone;

@@ -141,8 +141,13 @@ class Engine::Impl {
   void close_block_when_done(Live& live);
   void finish_block(Live& live);
   void meet_stop(Live& live, Lane& lane);
+  void settle_stop(Live& live);
+  void stop_behind(Live& live, const Lane& lane);
+  static void end_at_once(Lane& lane, FinishReason reason);
+  void tell(const Live& live, Event event);
   void show(Live& live, Lane& lane, const std::string& text);
   void send_in_turn(Live& live);
+  [[nodiscard]] std::size_t n_settled(const Lane& lane) const;
   void send(Live& live, Lane& lane);
   void send_fork(const Live& live, std::size_t offset);
   void send_join(const Live& live);

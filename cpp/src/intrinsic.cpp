@@ -36,7 +36,7 @@ void Engine::Impl::follow(Live& live, Lane& lane, std::string_view piece) {
   std::optional<ListFinder::Found> found = live.finder->push(piece);
   if (lane.block > 0) return;
   if (lane.item) (void)lane.item->push(piece);
-  if (found && !live.outline && !found->body_begins) live.found = std::move(found);
+  if (found && !live.outline) live.found = std::move(found);
 }
 
 std::size_t Engine::Impl::tokens_left(const Live& live) const {
@@ -79,6 +79,9 @@ void Engine::Impl::begin_outline(Live& live) {
     ++n_tokens;
   }
   if (n_bytes != found.n_bytes) return;
+  // The body begins with the token that has just been chosen: the outline stands before it.
+  const std::size_t n_last = model_->piece(trunk.pending.front()).size();
+  if (n_last > found.over.size()) return;
 
   live.outline = std::make_unique<Outline>(
       found.style, OutlineReader(found.style, found.lead, live.finder->scripts(), &*protocol.lists));
@@ -86,22 +89,19 @@ void Engine::Impl::begin_outline(Live& live) {
   outline.first = trunk.record.size() + 1 - n_tokens;
   outline.first_kind = trunk.kinds.size() - n_tokens;
   outline.begin = n_tokens == 1 ? trunk.next : trunk.record.positions[outline.first];
-  outline.n_seed_bytes = found.n_bytes - found.n_over;
-  trunk.item = std::make_unique<ItemReader>(found.style);
-  const std::string last = model_->piece(trunk.pending.front());
-  (void)trunk.item->push(std::string_view(last).substr(last.size() - std::min(found.n_over, last.size())));
+  outline.n_seed_bytes = found.n_bytes - found.over.size();
+  trunk.item = std::make_unique<ItemReader>(found.style, &*protocol.lists);
+  (void)trunk.item->push(found.over);
 
   Lane& lane = outline.lane;
   lane.sequence = trunk.sequence.fork();
   lane.next = trunk.next;
-  lane.pending = trunk.pending;
-  const std::vector<Token> elision = model_->tokenize(outline.reader.left_out(found.n_over > 0), false);
-  lane.pending.insert(lane.pending.end(), elision.begin(), elision.end());
-  live.timings.seed_tokens += static_cast<std::int64_t>(elision.size());
+  lane.pending = model_->tokenize(outline.reader.left_out(found.over.size() > n_last), false);
+  live.timings.seed_tokens += static_cast<std::int64_t>(lane.pending.size());
   lane.wants_token = true;
   lane.outlines = true;
   const auto block = static_cast<std::int32_t>(live.blocks.size()) + 1;
-  lane.sampler = std::make_unique<Sampler>(trunk.sampler->fork(stream_of(block, kOutlineStream), 0));
+  lane.sampler = std::make_unique<Sampler>(trunk.sampler->fork(stream_of(block, kOutlineStream), 1));
   lane.parser = std::make_unique<Parser>(nullptr, Parser::State::kTrunk, 0);
 }
 
@@ -337,7 +337,7 @@ void Engine::Impl::conduct(Live& live) {
     const bool first_goes_on = !live.branches.front().ended;
     const bool builds_on = std::any_of(live.branches.begin(), live.branches.end(),
                                        [](const Lane& lane) { return !lane.item->builds_on().empty(); });
-    if (first_goes_on && builds_on && !live.stopping) {
+    if (first_goes_on && builds_on && !live.stop_settled) {
       unfork(live);
       return;
     }
@@ -422,7 +422,7 @@ bool Engine::Impl::fork_list(Live& live) {
       std::make_unique<Sampler>(first.sampler->fork(stream_of(first.block, kTrunkStream), n_list));
   first.parser = std::make_unique<Parser>(nullptr, Parser::State::kTrunk, 0);
   first.text = std::move(trunk.text);
-  trunk.text = std::make_unique<LaneText>(&live.request.stop);
+  trunk.text = std::make_unique<LaneText>();
   first.item = std::move(trunk.item);
   first.n_seed_bytes = outline.n_seed_bytes;
 
@@ -466,8 +466,8 @@ void Engine::Impl::open_item(Live& live, std::size_t i) {
   lane.sampler = std::make_unique<Sampler>(live.trunk.sampler->fork(stream_of(block, number), 0));
   for (const Token id : lane.pending) lane.sampler->accept(id);
   lane.parser = std::make_unique<Parser>(nullptr, Parser::State::kTrunk, 0);
-  lane.text = std::make_unique<LaneText>(&live.request.stop);
-  lane.item = std::make_unique<ItemReader>(outline.style);
+  lane.text = std::make_unique<LaneText>();
+  lane.item = std::make_unique<ItemReader>(outline.style, &*live.protocol()->lists);
   lane.n_seed_bytes = item.heading.size();
   ++live.n_branches;
   lane.segment = live.segments.size();
@@ -537,12 +537,13 @@ void Engine::Impl::unfork(Live& live) {
   live.blocks.pop_back();
   live.branches.clear();
   live.titles.clear();
+  live.stopping = false;  // the stop string stood in a branch that is void
   live.phase = Live::Phase::kTrunk;
   Event event;
   event.kind = EventKind::kUnfork;
   event.request = live.id;
   event.block = first.block;
-  events_.push_back(std::move(event));
+  tell(live, std::move(event));
   live.outline.reset();
   show(live, trunk, trunk.text->push(first.item->held()));
   if (trunk.text->stopped()) meet_stop(live, trunk);
@@ -599,7 +600,7 @@ void Engine::Impl::end_item(Live& live, Lane& lane, FinishReason reason) {
   if (lane.ended) return;
   if (!lane.text->stopped()) {
     std::string text = lane.text->push(reason == FinishReason::kStop ? lane.item->finish() : "");
-    if (!lane.text->stopped()) text += lane.text->finish();
+    text += lane.text->finish();
     show(live, lane, text);
   }
   lane.reason = reason;

@@ -1,7 +1,5 @@
 #include "lane_text.h"
 
-#include <algorithm>
-
 #include "utf8.h"
 
 namespace aspd {
@@ -16,31 +14,6 @@ std::string LaneText::take_code_points(bool all) {
   const std::size_t end = all ? bytes_.size() : whole_code_points(bytes_);
   std::string text = valid_utf8(std::string_view(bytes_).substr(0, end));
   bytes_.erase(0, end);
-  return text;
-}
-
-std::string LaneText::take_unstopped(bool all) {
-  std::size_t end = std::string::npos;
-  for (const std::string& stop : *stops_) {
-    const std::size_t at = pending_.find(stop);
-    if (at < end) {
-      end = at;
-      stop_match_ = stop;
-    }
-  }
-  if (end == std::string::npos) {
-    end = pending_.size();
-    for (const std::string& stop : *stops_) {
-      for (std::size_t n = std::min(stop.size() - 1, pending_.size()); n > 0 && !all; --n) {
-        if (pending_.compare(pending_.size() - n, n, stop, 0, n) == 0) {
-          end = std::min(end, pending_.size() - n);
-          break;
-        }
-      }
-    }
-  }
-  std::string text = pending_.substr(0, end);
-  pending_.erase(0, stopped() ? pending_.size() : end);
   return text;
 }
 
@@ -65,14 +38,12 @@ std::string LaneText::strip(const std::string& text) {
 std::string LaneText::push(std::string_view bytes) {
   if (stopped()) return "";
   bytes_ += bytes;
-  pending_ += take_code_points(false);
-  return strip(take_unstopped(false));
+  return strip(take_code_points(false));
 }
 
 std::string LaneText::finish() {
   if (stopped()) return "";
-  pending_ += take_code_points(true);
-  std::string shown = strip(take_unstopped(true));
+  std::string shown = strip(take_code_points(true));
   space_.clear();
   return shown;
 }

@@ -1,20 +1,16 @@
-// What a lane's bytes become for the reader: whole code points, stop strings kept back, white space at the
-// ends of a paragraph taken off. Knows nothing of tokens.
+// What a lane's bytes become for the reader: whole code points, white space at the ends of a paragraph taken
+// off. Knows nothing of tokens.
 #pragma once
 
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace aspd {
 
 class LaneText {
  public:
-  // stops: outlive this.
-  explicit LaneText(const std::vector<std::string>* stops) : stops_(stops) {}
-
-  // Takes bytes of the lane; returns what may be shown now. Nothing after a stop string.
+  // Takes bytes of the lane; returns what may be shown now.
   std::string push(std::string_view bytes);
   // The lane pauses or ends: what was held back is shown, but for white space of a stripped paragraph.
   std::string finish();
@@ -22,24 +18,23 @@ class LaneText {
   // strip_end: white space at its end goes too.
   void begin_paragraph(std::string lead, bool strip_end);
 
-  // Bytes that were pushed and are not shown yet.
-  [[nodiscard]] std::size_t n_held() const { return bytes_.size() + pending_.size(); }
-  [[nodiscard]] bool stopped() const { return !stop_match_.empty(); }
-  [[nodiscard]] const std::string& stop_match() const { return stop_match_; }
+  // A stop string was met: nothing more is shown.
+  void stop() { stopped_ = true; }
+  [[nodiscard]] bool stopped() const { return stopped_; }
+
+  // Bytes that were pushed and are not shown yet, but for white space.
+  [[nodiscard]] std::size_t n_held() const { return bytes_.size(); }
 
  private:
   std::string take_code_points(bool all);
-  std::string take_unstopped(bool all);
   std::string strip(const std::string& text);
 
-  const std::vector<std::string>* stops_;
-  std::string bytes_;    // an unfinished code point
-  std::string pending_;  // may begin a stop string
-  std::string space_;    // white space that may be the end
+  std::string bytes_;  // an unfinished code point
+  std::string space_;  // white space that may be the end
   std::string lead_;
   bool at_start_ = false;
   bool strip_end_ = false;
-  std::string stop_match_;
+  bool stopped_ = false;
 };
 
 }  // namespace aspd

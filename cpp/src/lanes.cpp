@@ -449,7 +449,7 @@ void Engine::Impl::begin_block(Live& live) {
     lane.wants_token = true;
     lane.sampler = std::make_unique<Sampler>(model_.get(), live.request.sampling, stream_of(block, number));
     lane.parser = std::make_unique<Parser>(&protocol, Parser::State::kBranch, live.request.max_branches);
-    lane.text = std::make_unique<LaneText>(&live.request.stop);
+    lane.text = std::make_unique<LaneText>();
     if (++live.n_branches < live.request.script.size()) lane.script = live.request.script[live.n_branches];
     live.blocks.back().branches.emplace_back();
     live.blocks.back().branches.back().title = live.titles[i];
@@ -659,54 +659,97 @@ void Engine::Impl::finish_block(Live& live) {
 
 // --- text -------------------------------------------------------------------------------------------------
 
-// A stop string ends the answer where it stands in reading order: what comes before it is still written.
+// The lane's own text holds a stop string. What comes before it in reading order is still written: there may
+// be another one.
 void Engine::Impl::meet_stop(Live& live, Lane& lane) {
-  if (live.stop_match.empty() || lane.block > 0) live.stop_match = lane.text->stop_match();
-  if (lane.block == 0) {
+  if (live.stop_met()) {
+    settle_stop(live);
+    return;
+  }
+  stop_behind(live, lane);
+  leave_branch(live, lane, FinishReason::kStop);
+}
+
+// A stop string was met in the text as it is read: the answer ends there.
+void Engine::Impl::settle_stop(Live& live) {
+  if (live.id == 0 || !live.stop_met() || live.stop_settled) return;
+  live.stop_settled = true;
+  live.cut_at_stop();
+  const auto cut = std::find_if(live.branches.begin(), live.branches.end(),
+                                [](const Lane& lane) { return lane.text && lane.text->stopped(); });
+  if (live.phase != Live::Phase::kBlock || cut == live.branches.end()) {
     finish(live, FinishReason::kStop);
     return;
   }
+  stop_behind(live, *cut);
+  if (!cut->ended && cut->stage != Lane::Stage::kWaiting) {
+    leave_branch(live, *cut, FinishReason::kStop);
+    return;
+  }
+  if (!cut->ended) end_at_once(*cut, FinishReason::kStop);
+  send_in_turn(live);
+  if (!live.in_list()) close_block_when_done(live);
+}
+
+// The lane writes no more; none of it is kept in the cells.
+void Engine::Impl::end_at_once(Lane& lane, FinishReason reason) {
+  lane.stage = Lane::Stage::kDone;
+  lane.sequence = Sequence();
+  lane.ended = true;
+  lane.wants_token = false;
+  lane.reason = reason;
+}
+
+// The answer ends in this lane's text: what the later ones have written is behind the end. None of it has
+// been sent.
+void Engine::Impl::stop_behind(Live& live, const Lane& lane) {
   live.stopping = true;
   if (live.outline) live.outline->over = true;
   for (Lane& later : live.branches) {
-    if (later.branch <= lane.branch || later.stage == Lane::Stage::kDone) continue;
-    later.stage = Lane::Stage::kDone;
-    later.sequence = Sequence();
-    later.ended = true;
-    later.reason = FinishReason::kCancelled;
-  }
-  // What the later ones have written is behind the stop string. None of it has been sent.
-  for (Lane& later : live.branches) {
     if (later.branch <= lane.branch) continue;
+    if (later.stage != Lane::Stage::kDone) end_at_once(later, FinishReason::kCancelled);
     live.segments[later.segment] = {later.block, later.branch, "", 0, 0};
     BranchResult& result = live.blocks.back().branches[static_cast<std::size_t>(later.branch) - 1];
     result.n_tokens = 0;
     result.reason = FinishReason::kCancelled;
   }
-  leave_branch(live, lane, FinishReason::kStop);
 }
 
 void Engine::Impl::flush(Live& live, Lane& lane) {
   std::string text;
   if (lane.parser && lane.parser->state() != Parser::State::kPlan)
     text = lane.text->push(lane.parser->flush());
-  if (!lane.text->stopped()) text += lane.text->finish();
+  text += lane.text->finish();
   show(live, lane, text);
 }
 
 // Adds text of a lane to the answer and lets it out as events: at once, or in reading order where a stop
 // string could still take it back.
 void Engine::Impl::show(Live& live, Lane& lane, const std::string& text) {
-  if (text.empty()) return;
+  if (text.empty() || live.stop_met()) return;
   if (lane.block == 0 && (live.segments.empty() || live.segments.back().block != 0)) {
     lane.segment = live.segments.size();
     live.segments.push_back({0, 0, "", 0, 0});
   }
-  live.segments[lane.segment].text += text;
-  if (lane.block == 0 || live.request.stop.empty()) {
+  std::string& said = live.segments[lane.segment].text;
+  const std::size_t n_before = said.size();
+  said += text;
+  if (lane.block > 0 && live.stop_search && find_stop(said, live.request.stop, n_before).found())
+    lane.text->stop();
+  if (lane.block == 0 || !live.stop_search) {
     send(live, lane);
   } else {
     send_in_turn(live);
+  }
+  if (live.stop_met()) lane.text->stop();
+}
+
+// An event in reading order, where there are stop strings.
+void Engine::Impl::tell(const Live& live, Event event) {
+  if (live.stop_search) {
+    live.stop_search->push(std::move(event), events_);
+  } else {
+    events_.push_back(std::move(event));
   }
 }
 
@@ -722,9 +765,9 @@ void Engine::Impl::send_in_turn(Live& live) {
       event.block = lane.block;
       event.branch = lane.branch;
       event.reason = lane.reason;
-      events_.push_back(std::move(event));
+      tell(live, std::move(event));
     }
-    if (!live.request.stop.empty() && !lane.ended) return;
+    if (live.stop_search && !lane.ended) return;
   }
 }
 
@@ -736,7 +779,7 @@ void Engine::Impl::send_fork(const Live& live, std::size_t offset) {
   event.block = static_cast<std::int32_t>(live.blocks.size());
   event.offset = offset;
   event.titles = live.titles;
-  events_.push_back(std::move(event));
+  tell(live, std::move(event));
 }
 
 void Engine::Impl::send_join(const Live& live) {
@@ -744,7 +787,21 @@ void Engine::Impl::send_join(const Live& live) {
   event.kind = EventKind::kJoin;
   event.request = live.id;
   event.block = static_cast<std::int32_t>(live.blocks.size());
-  events_.push_back(std::move(event));
+  tell(live, std::move(event));
+}
+
+// Tokens of the answer, from a lane's first on, that are its text by now.
+std::size_t Engine::Impl::n_settled(const Lane& lane) const {
+  if (lane.block == 0 || !lane.item)
+    return lane.kinds.size() - std::min(lane.parser->n_held(), lane.kinds.size());
+  // What an item reads on to find its end is not.
+  std::vector<Token> ids = lane.token_ids();
+  ids.insert(ids.end(), lane.pending.begin(), lane.pending.end());
+  const std::size_t n_bytes = lane.n_seed_bytes + lane.item->size();
+  std::size_t n = 0;
+  for (std::size_t at = 0; n < std::min(ids.size(), lane.kinds.size()) && at < n_bytes; ++n)
+    at += model_->piece(ids[n]).size();
+  return n;
 }
 
 void Engine::Impl::send(Live& live, Lane& lane) {
@@ -758,7 +815,7 @@ void Engine::Impl::send(Live& live, Lane& lane) {
   event.branch = lane.branch;
   event.offset = lane.offset;
   event.text = segment.text.substr(segment.n_sent);
-  const std::size_t settled = lane.kinds.size() - std::min(lane.parser->n_held(), lane.kinds.size());
+  const std::size_t settled = lane.likelihoods.empty() ? 0 : n_settled(lane);
   for (; lane.n_told < std::min(settled, lane.likelihoods.size()); ++lane.n_told) {
     Likelihood& likelihood = lane.likelihoods[lane.n_told];
     if (lane.kinds[lane.n_told] == Lane::Kind::kText && likelihood.token >= 0)
@@ -766,7 +823,7 @@ void Engine::Impl::send(Live& live, Lane& lane) {
   }
   segment.n_sent = segment.text.size();
   lane.offset += count_code_points(event.text);
-  events_.push_back(std::move(event));
+  tell(live, std::move(event));
 }
 
 }  // namespace aspd

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "aspd/parser.h"
+#include "calculation.h"
 #include "utf8.h"
 
 namespace aspd {
@@ -14,10 +15,10 @@ constexpr std::size_t kNone = std::string_view::npos;
 constexpr std::size_t kMostIndent = 3;  // spaces; more is nested content or code (CommonMark, 4.4)
 constexpr std::string_view kSpace = " \t";
 constexpr std::string_view kDigits = "0123456789";
-constexpr std::string_view kFence = "```";
 constexpr std::size_t kMostOuterIndent = 1;  // of a list that is not part of an item (CommonMark, 5.2)
 constexpr std::size_t kMostDigits = 2;
 constexpr std::size_t kMostNewlines = 2;  // between two items
+constexpr std::size_t kMostCloser = 8;    // bytes of one, without newlines
 
 bool starts_with(std::string_view text, std::string_view start) {
   return text.substr(0, start.size()) == start;
@@ -31,6 +32,40 @@ std::string_view trim(std::string_view text) {
   return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
 }
 std::size_t count_spaces(std::string_view text) { return std::min(text.find_first_not_of(' '), text.size()); }
+// Columns before a line's first letter; a tab reaches to the next multiple of four (CommonMark, 2.2).
+std::size_t columns_before(std::string_view line) {
+  std::size_t n = 0;
+  for (const char c : line) {
+    if (c == '\t') {
+      n += 4 - n % 4;
+    } else if (c == ' ') {
+      ++n;
+    } else {
+      break;
+    }
+  }
+  return n;
+}
+bool is_space(char c) { return c == ' ' || c == '\t' || c == '\r'; }
+bool is_wide(char c) { return static_cast<unsigned char>(c) >= 0x80; }
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+// The run of a fence of code with which a line begins, and what is behind it.
+struct FenceRun {
+  char mark = 0;
+  std::size_t size = 0;
+  std::string_view behind;
+};
+std::optional<FenceRun> read_fence(std::string_view line) {
+  const std::string_view text = trim(line);
+  if (text.empty() || (text.front() != '`' && text.front() != '~')) return std::nullopt;
+  FenceRun run;
+  run.mark = text.front();
+  run.size = std::min(text.find_first_not_of(run.mark), text.size());
+  run.behind = text.substr(run.size);
+  if (run.size < 3 || (run.mark == '`' && run.behind.find('`') != kNone)) return std::nullopt;
+  return run;
+}
 
 // The longest of `options` with which a text begins; empty: none.
 std::string_view starts_with_any(std::string_view text, const std::vector<std::string>& options) {
@@ -55,6 +90,18 @@ std::size_t count_words(std::string_view text) {
 bool is_too_long(std::string_view lead, const ListRules& rules) {
   return lead.size() > static_cast<std::size_t>(rules.max_bytes) ||
          count_words(lead) > static_cast<std::size_t>(rules.max_words);
+}
+
+// The same of a text that may hold a part of the closer.
+bool is_no_lead(std::string_view text, const ListRules& rules) {
+  return text.size() > static_cast<std::size_t>(rules.max_bytes) + kMostCloser ||
+         count_words(text) > static_cast<std::size_t>(rules.max_words) + 1;
+}
+
+// Whether what follows a lead's emphasis can become neither a closer nor the end of a line.
+bool begins_no_closer(std::string_view text, const ListRules& rules) {
+  return !trim(text).empty() && std::none_of(rules.lead_ends.begin(), rules.lead_ends.end(),
+                                             [&](const std::string& end) { return starts_with(end, text); });
 }
 
 // A line's mark: a style without closer, and where the lead begins. number: of a numbered item.
@@ -143,7 +190,8 @@ struct Closed {
   std::string closer;
 };
 
-// The lead behind a mark, if it is closed. line_ends: a newline follows the line.
+// The lead behind a mark, if it is closed. line_ends: a newline follows the line. Of a closer that does not
+// end a line the next byte must be known: it may show that it is none.
 std::optional<Closed> read_lead(std::string_view text, const ListStyle& style, const ListRules& rules,
                                 bool line_ends) {
   if (!style.emphasis.empty()) {
@@ -165,36 +213,23 @@ std::optional<Closed> read_lead(std::string_view text, const ListStyle& style, c
     if (!line_ends || trim(text).empty()) return std::nullopt;
     return Closed{trim(text), ""};
   }
-  std::size_t first = kNone;
-  std::string_view closer;
-  for (const std::string& lead_end : rules.lead_ends) {
-    const std::size_t at = text.find(lead_end);
-    if (at < first) {
-      first = at;
-      closer = std::string_view(lead_end);
-    }
+  for (std::size_t at = 1; at < text.size(); ++at) {
+    const std::string_view closer = starts_with_any(text.substr(at), rules.lead_ends);
+    if (closer.empty()) continue;
+    const std::string_view behind = text.substr(at + closer.size());
+    if (behind.empty() && !line_ends) return std::nullopt;
+    // "10:30" and "http://" go on; a wide closer needs no space behind it.
+    const bool within_number = !behind.empty() && is_digit(text[at - 1]) && is_digit(behind.front());
+    const bool goes_on = !is_wide(closer.front()) && !behind.empty() && !is_space(behind.front());
+    if (!within_number && !goes_on) return Closed{text.substr(0, at), std::string(closer)};
   }
-  if (first == kNone || first == 0) return std::nullopt;
-  // "10:30" and "http://" go on without a space.
-  const std::string_view behind = text.substr(first + closer.size());
-  const bool wide = static_cast<unsigned char>(closer.front()) >= 0x80;
-  const bool after_digit = kDigits.find(text[first - 1]) != kNone;
-  if (!wide && !behind.empty() && behind.front() != ' ') return std::nullopt;
-  if (!wide && behind.empty() && after_digit && !line_ends) return std::nullopt;
-  return Closed{text.substr(0, first), std::string(closer)};
+  return std::nullopt;
 }
 
-// Decodes one code point of valid UTF-8 at `at`, and moves on.
-std::uint32_t next_code_point(std::string_view text, std::size_t& at) {
-  const auto byte = [&](std::size_t i) {
-    return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i]));
-  };
-  const std::uint32_t lead = byte(at);
-  const std::size_t n = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-  std::uint32_t code = n == 1 ? lead : lead & (0x7FU >> n);
-  for (std::size_t i = 1; i < n && at + i < text.size(); ++i) code = (code << 6U) | (byte(at + i) & 0x3FU);
-  at += n;
-  return code;
+// Whether a line is an item of a list, or a heading. A paragraph may begin bold as well: it has no closer.
+bool is_item(std::string_view line, const Mark& mark, const ListRules& rules, bool line_ends) {
+  return mark.style.kind != ListStyle::Kind::kBold ||
+         read_lead(line.substr(mark.size), mark.style, rules, line_ends);
 }
 
 struct Range {
@@ -229,8 +264,9 @@ bool opens_a_part(std::string_view text, const ListRules& rules) {
   while (begin < text.size()) {
     const std::size_t end = std::min(text.find('\n', begin), text.size());
     const std::string_view line = text.substr(begin, end - begin);
-    if (read_mark(line, rules) || starts_with(trim(line), kFence) || starts_with(trim(line), "|"))
-      return true;
+    const std::optional<Mark> mark = read_mark(line, rules);
+    if (mark && is_item(line, *mark, rules, end < text.size())) return true;
+    if (read_fence(line) || starts_with(trim(line), "|")) return true;
     begin = end + 1;
   }
   return false;
@@ -246,41 +282,64 @@ std::string ListStyle::mark_alone(int number) const {
   return text;
 }
 
+// --- Fence ------------------------------------------------------------------------------------------------
+
+void Fence::end_line(std::string_view line, std::size_t most_indent) {
+  const std::optional<FenceRun> run = read_fence(line);
+  const std::size_t indent = columns_before(line);
+  if (!run) return;
+  if (!is_open()) {
+    if (indent > most_indent) return;
+    mark_ = run->mark;
+    size_ = run->size;
+    indent_ = indent;
+  } else if (run->mark == mark_ && run->size >= size_ && run->behind.empty() &&
+             indent <= indent_ + kMostIndent) {
+    mark_ = 0;
+  }
+}
+
 // --- ListFinder -------------------------------------------------------------------------------------------
 
+// Byte by byte: so what is found does not depend on the pieces in which the text comes.
 std::optional<ListFinder::Found> ListFinder::push(std::string_view bytes) {
-  std::optional<Found> found;
   partial_ += bytes;
   const std::size_t whole = whole_code_points(partial_);
   scripts_ |= scripts_of(std::string_view(partial_).substr(0, whole));
   partial_.erase(0, whole);
-  while (!bytes.empty()) {
-    const std::size_t newline = bytes.find('\n');
-    const bool line_ends = newline != kNone;
-    line_ += bytes.substr(0, newline);
-    if (std::optional<Found> here = look(line_ends)) {
-      const std::size_t over_at = line_.size() - here->n_over;
-      const std::string rest = line_.substr(over_at) + std::string(line_ends ? bytes.substr(newline) : "");
-      here->n_bytes = over_at + rest.size();
-      std::size_t n = 0;
-      if (line_ends && trim(line_.substr(over_at)).empty()) {  // the body begins on the next line
-        n = rest.find('\n');
-        while (n < rest.size() && rest[n] == '\n') ++n;
-        here->style.closer += rest.substr(0, n);
-      }
-      here->n_over = rest.size() - n;
-      here->body_begins = !trim(rest).empty();
-      found = std::move(here);
+  std::optional<Found> found;
+  for (const char c : bytes) {
+    const bool line_ends = c == '\n';
+    if (!line_ends) line_ += c;
+    if (found) {
+      found->over += c;
+      ++found->n_bytes;
     }
-    if (!line_ends) break;
-    end_line();
-    bytes.remove_prefix(newline + 1);
+    if (closed_) {
+      ++closed_->n_bytes;
+      closed_->over += c;
+    } else {
+      closed_ = look(line_ends);
+      if (closed_ && line_ends) {
+        ++closed_->n_bytes;
+        closed_->over += c;
+      }
+    }
+    if (closed_ && line_ends) {  // the body begins on another line
+      closed_->style.closer += closed_->over;
+      closed_->over.clear();
+    }
+    if (closed_ && !trim(closed_->over).empty()) {
+      found = std::move(closed_);
+      closed_.reset();
+    }
+    if (line_ends) end_line();
   }
   return found;
 }
 
 std::optional<ListFinder::Found> ListFinder::look(bool line_ends) {
-  if (decided_ || in_code_) return std::nullopt;
+  if (decided_ || code_.is_open()) return std::nullopt;
   const std::optional<Mark> mark = read_mark(line_, *rules_);
   if (!mark || mark->style.indent > kMostOuterIndent || run_of(mark->style) == run_ ||
       (mark->style.numbered && mark->number != 1))
@@ -288,7 +347,7 @@ std::optional<ListFinder::Found> ListFinder::look(bool line_ends) {
   const std::string_view text = std::string_view(line_).substr(mark->size);
   const std::optional<Closed> closed = read_lead(text, mark->style, *rules_, line_ends);
   if (!closed) {
-    decided_ = is_too_long(text, *rules_);
+    decided_ = is_no_lead(text, *rules_);
     return std::nullopt;
   }
   decided_ = true;
@@ -299,17 +358,19 @@ std::optional<ListFinder::Found> ListFinder::look(bool line_ends) {
   found.style.closer = closed->closer;
   // White space between a heading and its end is part of the closer.
   const auto end = static_cast<std::size_t>(closed->lead.data() - line_.data()) + closed->lead.size();
-  found.n_over = line_.size() - end - closed->closer.size();
+  found.n_bytes = line_.size();
+  found.over = line_.substr(end + closed->closer.size());
   return found;
 }
 
 // Sees to which list the next line may belong.
 void ListFinder::end_line() {
-  const std::string_view line = trim(line_);
-  if (starts_with(line, kFence)) {
-    in_code_ = !in_code_;
-  } else if (!in_code_ && !line.empty()) {
-    if (const std::optional<Mark> mark = read_mark(line_, *rules_)) {
+  const bool was_code = code_.is_open();
+  // A fence inside an item stands deeper.
+  code_.end_line(line_, run_.empty() ? kMostIndent : kNone);
+  if (!was_code && !code_.is_open() && !trim(line_).empty()) {
+    const std::optional<Mark> mark = read_mark(line_, *rules_);
+    if (mark && is_item(line_, *mark, *rules_, true)) {
       run_ = run_of(mark->style);
     } else if (count_spaces(line_) == 0) {
       run_.clear();
@@ -321,16 +382,68 @@ void ListFinder::end_line() {
 
 void ListFinder::after_list(const ListStyle& style) {
   line_.clear();
-  decided_ = in_code_ = false;
+  closed_.reset();
+  decided_ = false;
+  code_ = {};
   run_ = run_of(style);
 }
 
 // --- ItemReader -------------------------------------------------------------------------------------------
 
+// Whether a line that begins with this text begins with the mark of this list, however it is spaced.
+ItemReader::Line ItemReader::judge_mark(std::string_view text, bool whole) const {
+  if (style_.kind == ListStyle::Kind::kBold) {
+    if (!starts_with(text, style_.emphasis))
+      return !whole && starts_with(style_.emphasis, text) ? Line::kUnclear : Line::kBody;
+    const std::string_view lead = text.substr(style_.emphasis.size());
+    if (read_lead(lead, style_, *rules_, whole)) return Line::kEnd;
+    // A paragraph that begins bold is the item's.
+    const std::size_t end = lead.find(style_.emphasis);
+    const bool goes_on = end != kNone && begins_no_closer(lead.substr(end + style_.emphasis.size()), *rules_);
+    return whole || goes_on || is_no_lead(lead, *rules_) ? Line::kBody : Line::kUnclear;
+  }
+  // before, a number, after up to the emphasis.
+  const auto core = [&](std::string_view part) {
+    if (!style_.emphasis.empty() && ends_with(part, style_.emphasis) && part.size() > style_.indent)
+      part.remove_suffix(style_.emphasis.size());
+    return trim(part);
+  };
+  const std::string_view before =
+      style_.numbered ? trim(style_.before) : core(std::string_view(style_.before));
+  if (text.size() < before.size()) return !whole && starts_with(before, text) ? Line::kUnclear : Line::kBody;
+  if (!starts_with(text, before)) return Line::kBody;
+  std::string_view rest = text.substr(before.size());
+  std::string_view end = before;
+  if (style_.numbered) {
+    if (style_.kind == ListStyle::Kind::kBullet) {
+      if (rest.empty()) return whole ? Line::kBody : Line::kUnclear;
+      const std::size_t n = std::min(rest.find_first_not_of(kSpace), rest.size());
+      if (n == 0) return Line::kBody;
+      if (n == rest.size()) return whole ? Line::kBody : Line::kUnclear;
+      rest.remove_prefix(n);
+    }
+    const std::size_t digits = std::min(rest.find_first_not_of(kDigits), rest.size());
+    if (digits > kMostDigits) return Line::kBody;
+    if (digits == rest.size()) return whole ? Line::kBody : Line::kUnclear;
+    rest.remove_prefix(digits);
+    end = core(style_.after);
+    if (digits == 0) return Line::kBody;
+    if (rest.size() < end.size()) return !whole && starts_with(end, rest) ? Line::kUnclear : Line::kBody;
+    if (!starts_with(rest, end)) return Line::kBody;
+    rest.remove_prefix(end.size());
+  }
+  if (!end.empty() && is_wide(end.back())) return Line::kEnd;
+  if (rest.empty()) return whole ? Line::kBody : Line::kUnclear;
+  if (is_space(rest.front())) return Line::kEnd;
+  if (style_.emphasis.empty() || !style_.numbered) return Line::kBody;
+  if (starts_with(rest, style_.emphasis)) return Line::kEnd;
+  return !whole && starts_with(style_.emphasis, rest) ? Line::kUnclear : Line::kBody;
+}
+
 // What the beginning of a line after the body's last says. whole: nothing more comes in this line.
 ItemReader::Line ItemReader::judge(std::string_view line, bool whole, bool after_blank) const {
-  const std::size_t indent = count_spaces(line);
-  const std::string_view text = line.substr(indent);
+  const std::size_t indent = columns_before(line);
+  const std::string_view text = line.substr(std::min(line.find_first_not_of(kSpace), line.size()));
   if (text.empty()) return whole ? Line::kBody : Line::kUnclear;
   if (indent > std::max(style_.indent, kMostIndent)) return Line::kBody;
   const bool outside = indent <= style_.indent;
@@ -344,42 +457,32 @@ ItemReader::Line ItemReader::judge(std::string_view line, bool whole, bool after
   if (first == '#') {
     const std::size_t level = std::min(text.find_first_not_of('#'), text.size());
     if (level == text.size() && !whole) return Line::kUnclear;
-    if (level < text.size() && text[level] == ' ' && level <= 6) {
+    if (level < text.size() && is_space(text[level]) && level <= 6) {
       return style_.kind != ListStyle::Kind::kHeading || level <= style_.level ? Line::kEnd : Line::kBody;
     }
   }
-  if (starts_with(text, kFence)) return Line::kBody;
-  if (!whole && kFence.substr(0, text.size()) == text) return Line::kUnclear;
+  if (first == '`' || first == '~') {
+    const std::size_t run = std::min(text.find_first_not_of(first), text.size());
+    if (run >= 3) return Line::kBody;
+    if (run == text.size() && !whole) return Line::kUnclear;
+  }
   if (style_.kind == ListStyle::Kind::kHeading) return Line::kBody;
 
-  if (outside) {
-    // The mark of this list: before, a number, after up to the emphasis.
-    std::string_view before = std::string_view(style_.before).substr(style_.indent);
-    std::string_view after = style_.after;
-    std::string_view& last = style_.numbered ? after : before;
-    if (!style_.emphasis.empty() && ends_with(last, style_.emphasis) && style_.kind != ListStyle::Kind::kBold)
-      last.remove_suffix(style_.emphasis.size());
-    if (text.size() < before.size() && !whole && starts_with(before, text)) return Line::kUnclear;
-    if (!before.empty() || style_.numbered) {
-      if (starts_with(text, before)) {
-        if (!style_.numbered) return Line::kEnd;
-        const std::string_view rest = text.substr(before.size());
-        const std::size_t digits = std::min(rest.find_first_not_of(kDigits), rest.size());
-        if (digits == rest.size() && digits <= kMostDigits && !whole) return Line::kUnclear;
-        if (digits > 0 && digits <= kMostDigits) {
-          const std::string_view behind = rest.substr(digits);
-          if (starts_with(behind, after)) return Line::kEnd;
-          if (!whole && starts_with(after, behind)) return Line::kUnclear;
-        }
-      }
-    }
+  // A mark that stands before the item's own content is one of this list (CommonMark, 5.3).
+  const bool bold = style_.kind == ListStyle::Kind::kBold;
+  std::string own = style_.mark(1);
+  if (!style_.emphasis.empty() && ends_with(own, style_.emphasis))
+    own.resize(own.size() - style_.emphasis.size());
+  if (bold ? outside : outside || indent < count_code_points(own)) {
+    const Line mark = judge_mark(text, whole);
+    if (mark != Line::kBody) return mark;
   }
-  if (style_.kind == ListStyle::Kind::kBold) return Line::kBody;
+  if (bold) return Line::kBody;
   // A paragraph that stands as far left as the list, behind an empty line, is not part of the item.
   if (!outside || !after_blank) return Line::kBody;
   if (first == '-' || first == '*' || first == '+') {
     if (text.size() == 1) return whole ? Line::kBody : Line::kUnclear;
-    return text[1] == ' ' || text[1] == '\t' ? Line::kBody : Line::kEnd;  // nested, without indent: emphasis
+    return is_space(text[1]) ? Line::kBody : Line::kEnd;  // nested, without indent: emphasis
   }
   if (first == '|') return Line::kBody;
   const std::size_t digits = std::min(text.find_first_not_of(kDigits), text.size());
@@ -399,13 +502,14 @@ void ItemReader::take(std::string_view text, std::string& body) {
       line_ += c;
       if (!builds_on_.empty()) continue;
       const std::string_view line = trim(line_);
-      if (line == kFence) builds_on_ = "its items hold code";
+      if (line == "```" || line == "~~~") builds_on_ = "its items hold code";
       if (line == "|") builds_on_ = "its items hold a table";
-      if (c == '=' || ends_with(line_, "\\[") || ends_with(line_, "\\(") || ends_with(line_, "$$"))
+      if (ends_with(line_, "\\[") || ends_with(line_, "\\(") || ends_with(line_, "$$") ||
+          is_calculation(line_))
         builds_on_ = "its items hold a calculation";
       continue;
     }
-    if (starts_with(trim(line_), kFence)) in_code_ = !in_code_;
+    code_.end_line(line_, kNone);
     line_.clear();
   }
 }
@@ -431,8 +535,9 @@ std::string ItemReader::push(std::string_view bytes) {
     const bool whole = line_end != kNone;
     const std::string_view line = std::string_view(held_).substr(begin, whole ? line_end - begin : kNone);
     const auto newlines = std::count(held_.begin(), held_.begin() + static_cast<std::ptrdiff_t>(begin), '\n');
-    const bool in_code = in_code_ != starts_with(trim(line_), kFence);  // the line before ends here
-    Line is = in_code ? Line::kBody : judge(line, whole, newlines > 1);
+    Fence code = code_;
+    code.end_line(line_, kNone);  // the line before ends here
+    Line is = code.is_open() ? Line::kBody : judge(line, whole, newlines > 1);
     if (space == held_.size()) is = Line::kUnclear;  // nothing but white space yet
     if (is == Line::kUnclear) return body;
     if (is == Line::kEnd) {

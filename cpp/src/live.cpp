@@ -79,11 +79,43 @@ Layout Live::answer_layout() const {
   return layout;
 }
 
+void Live::cut_at_stop() {
+  std::size_t left = stop_search->n_bytes();
+  bool behind = false;
+  for (Segment& segment : segments) {
+    const bool cut = !behind && segment.text.size() > left;
+    if (behind || cut) {
+      segment.text.resize(behind ? 0 : left);
+      segment.n_sent = segment.text.size();
+    }
+    left -= std::min(left, segment.text.size());
+    for (Lane& lane : branches) {
+      if (lane.block == segment.block && lane.branch == segment.branch && lane.text && (behind || cut))
+        lane.text->stop();
+    }
+    if (behind && segment.block > 0) {
+      BranchResult& result = blocks[static_cast<std::size_t>(segment.block) - 1]
+                                 .branches[static_cast<std::size_t>(segment.branch) - 1];
+      result.n_tokens = 0;
+      result.reason = FinishReason::kCancelled;
+    }
+    behind = behind || cut;
+  }
+}
+
+void Live::drop_untold_blocks() {
+  if (blocks.size() <= stop_search->n_blocks()) return;
+  blocks.resize(stop_search->n_blocks());
+  for (Segment& segment : segments) {
+    if (static_cast<std::size_t>(segment.block) > blocks.size()) segment.block = segment.branch = 0;
+  }
+}
+
 Result Live::result(FinishReason reason, double one_lane_s) const {
   Result result;
   result.finish_reason = reason;
   result.fallback = fallback;
-  result.stop_match = stop_match;
+  if (stop_met()) result.stop_match = stop_search->match();
   result.from_serial_prompt = from_serial_prompt;
   result.layout = answer_layout();
   result.blocks = blocks;

@@ -13,6 +13,7 @@
 #include "aspd/lists.h"
 #include "aspd/parser.h"
 #include "lane_text.h"
+#include "stop_search.h"
 
 namespace aspd {
 
@@ -157,9 +158,10 @@ struct Live {
   std::vector<Segment> segments;
   std::vector<BlockResult> blocks;
   std::string fallback;
-  std::string stop_match;
-  std::size_t n_sampled = 0;   // rewound ones taken off
-  std::size_t n_branches = 0;  // of all blocks so far
+  std::unique_ptr<StopSearch> stop_search;  // where there are stop strings
+  bool stop_settled = false;                // what follows from one that was met has been done
+  std::size_t n_sampled = 0;                // rewound ones taken off
+  std::size_t n_branches = 0;               // of all blocks so far
   Timings timings;
   Clock::time_point submitted;
 
@@ -167,6 +169,11 @@ struct Live {
   // Whether the open block is a list of the model's own.
   [[nodiscard]] bool in_list() const { return phase == Phase::kBlock && outline != nullptr; }
   [[nodiscard]] bool in_block() const { return phase == Phase::kPromptBlock || phase == Phase::kBlock; }
+  [[nodiscard]] bool stop_met() const { return stop_search && stop_search->met(); }
+  // A stop string was met: takes what stands behind it out of the answer.
+  void cut_at_stop();
+  // Takes blocks that nobody was told of out of the answer.
+  void drop_untold_blocks();
   // Whether the lane's next token says if there is a plan, by Request::plan_threshold.
   [[nodiscard]] bool decides_on_plan(const Lane& lane) const {
     const bool open = request.plan_threshold > 0 && !request.plan_always && protocol() != nullptr;

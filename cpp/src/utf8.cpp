@@ -66,4 +66,16 @@ std::string valid_utf8(std::string_view bytes) {
   return text;
 }
 
+std::uint32_t next_code_point(std::string_view text, std::size_t& at) {
+  const auto byte = [&](std::size_t i) {
+    return static_cast<std::uint32_t>(static_cast<unsigned char>(text[i]));
+  };
+  const std::uint32_t lead = byte(at);
+  const std::size_t n = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+  std::uint32_t code = n == 1 ? lead : lead & (0x7FU >> n);
+  for (std::size_t i = 1; i < n && at + i < text.size(); ++i) code = (code << 6U) | (byte(at + i) & 0x3FU);
+  at += n;
+  return code;
+}
+
 }  // namespace aspd

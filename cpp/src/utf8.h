@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -13,5 +14,7 @@ namespace aspd {
 [[nodiscard]] std::size_t whole_code_points(std::string_view bytes);
 // The text with every byte that is not part of a valid code point replaced by U+FFFD.
 [[nodiscard]] std::string valid_utf8(std::string_view bytes);
+// The code point at `at` of valid UTF-8; moves on behind it.
+[[nodiscard]] std::uint32_t next_code_point(std::string_view text, std::size_t& at);
 
 }  // namespace aspd

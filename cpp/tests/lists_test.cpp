@@ -69,7 +69,7 @@ std::vector<List> lists_in(ListFinder& finder, const Pieces& pieces) {
     list.first_mark = found->style.mark(1);
     list.second_mark = found->style.mark(2);
     list.line_at = at - found->n_bytes;
-    list.closer_at = at - found->n_over - found->style.closer.size();
+    list.closer_at = at - found->over.size() - found->style.closer.size();
     list.closer = without_newlines(found->style.closer);
     lists.push_back(std::move(list));
   }
@@ -97,13 +97,16 @@ void check_no_list(const std::string& text) {
 
 // --- ItemReader
 
-ListStyle style_of(const std::string& first_line) {
+ListFinder::Found found_in(const std::string& first_line) {
   const ListRules r = rules();
   ListFinder finder(&r);
-  const std::optional<ListFinder::Found> found = finder.push(first_line);
+  std::optional<ListFinder::Found> found = finder.push(first_line);
+  if (!found) found = finder.push("x");  // where the body begins
   if (!found) throw std::runtime_error("no list: " + first_line);
-  return found->style;
+  return *found;
 }
+
+ListStyle style_of(const std::string& first_line) { return found_in(first_line).style; }
 
 struct Item {
   std::string body;
@@ -120,7 +123,8 @@ std::ostream& operator<<(std::ostream& out, const Item& item) {
 }
 
 Item read(const ListStyle& style, const Pieces& pieces) {
-  ItemReader reader(style);
+  const ListRules r = rules();
+  ItemReader reader(style, &r);
   Item item;
   for (const std::string& piece : pieces) item.body += reader.push(piece);
   item.ended = reader.ended();
@@ -145,11 +149,8 @@ void check_stays(const std::string& first_line, const std::string& body) {
 
 void check_builds_on(const std::string& first_line, const std::string& body, const std::string& what) {
   const ListStyle style = style_of(first_line);
-  for (const Pieces& pieces : splits(body)) {
-    const Item item = read(style, pieces);
-    CHECK_EQ(item.body, body);
-    CHECK(item.builds_on.find(what) != std::string::npos);
-  }
+  for (const Pieces& pieces : splits(body))
+    CHECK_EQ(read(style, pieces), (Item{body, false, "its items hold " + what}));
 }
 
 const char* const kBoldNumbers = "1. **Tea**: hot";
@@ -174,10 +175,8 @@ using End = OutlineReader::End;
 Outlined outline(const std::string& first_line, const std::vector<Pieces>& items,
                  std::uint32_t scripts = kLatin) {
   const ListRules r = rules();
-  ListFinder finder(&r);
-  const std::optional<ListFinder::Found> found = finder.push(first_line);
-  if (!found) throw std::runtime_error("no list: " + first_line);
-  OutlineReader reader(found->style, found->lead, scripts, &r);
+  const ListFinder::Found found = found_in(first_line);
+  OutlineReader reader(found.style, found.lead, scripts, &r);
   for (const Pieces& pieces : items) {
     std::string written;
     for (const std::string& piece : pieces) {
@@ -187,7 +186,7 @@ Outlined outline(const std::string& first_line, const std::vector<Pieces>& items
       const int number = static_cast<int>(reader.leads().size());
       if (number > 2) {  // the second one's separator is among its pieces
         CHECK_EQ(written + reader.rest_of_closer(),
-                 found->style.mark(number) + reader.leads().back() + found->style.closer);
+                 found.style.mark(number) + reader.leads().back() + found.style.closer);
       }
       reader.next_item();
       break;
@@ -254,18 +253,114 @@ TEST(body_may_begin_on_the_next_line) {
   check_list("", "### ", "Tea", "\n", "\nIt is hot", "### ");
 }
 
-TEST(found_list_says_whether_its_body_has_begun) {
+TEST(list_is_found_where_its_body_begins) {
   const ListRules r = rules();
-  const auto begins = [&](const char* text) {
+  for (const std::string lead : {"1. **Tea**:", "1. **Tea**: ", "### Tea\n\n", "- Tea:\n  "}) {
     ListFinder finder(&r);
-    const auto found = finder.push(text);
-    return found && found->body_begins;
+    CHECK(!finder.push(lead));
+    const auto found = finder.push("hot");
+    REQUIRE(found);
+    CHECK_EQ(found->n_bytes, lead.size() + 3);
+    CHECK_EQ(found->over.substr(found->over.size() - 3), std::string("hot"));
+  }
+}
+
+TEST(what_is_found_does_not_depend_on_the_pieces) {
+  // Lead and closer; an empty lead: no list.
+  struct Case {
+    std::string text;
+    std::string lead;
+    std::string closer;
   };
-  CHECK(!begins("1. **Tea**:"));
-  CHECK(!begins("1. **Tea**: "));
-  CHECK(!begins("### Tea\n\n"));
-  CHECK(begins("1. **Tea**: h"));
-  CHECK(begins("### Tea\n\nh"));
+  const std::vector<Case> cases = {
+      {"- http://tea.org is a page", "", ""},
+      {"- http://tea.org: a page", "http://tea.org", ":"},
+      {"- At 10:30: tea", "At 10:30", ":"},
+      {"- At 10：30：茶", "At 10：30", "："},
+      {"- 10:30 is late", "", ""},
+      {"- Is -5: cold", "Is -5", ":"},
+      {"- In 1999: hot", "In 1999", ":"},
+      {"- In 1999:\n  hot", "In 1999", ":\n"},
+      {"- In 1999:\r\n  hot", "In 1999", ":\r\n"},
+      {"1. **Tea**:\n \n   - Green", "Tea", "**:\n \n"},
+      {"1. **At 10:30**: hot", "At 10:30", "**:"},
+      {"1. **Tea:** hot", "Tea", ":**"},
+      {"### Tea \n\n\nhot", "Tea", " \n\n\n"},
+      {"**Tea**\n\nhot", "Tea", "**\n\n"},
+      {"1. 牛奶：冷的", "牛奶", "："},
+      {"1. 牛奶：\n冷的", "牛奶", "：\n"},
+      {"- Tea \u2013 hot", "Tea", " \u2013"},
+      {"```\n- Tea: hot\n```\n- Milk: cold", "Milk", ":"},
+      {"~~~ md\n- Tea: hot\n```\n- Rum: x\n~~\n~~~~\n- Milk: cold", "Milk", ":"},
+  };
+  std::uint64_t state = 1;
+  const auto draw = [&](std::size_t n) {
+    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+    return static_cast<std::size_t>(state >> 33U) % n;
+  };
+  for (const Case& each : cases) {
+    std::vector<Pieces> all = splits(each.text);
+    for (int run = 0; run < 50; ++run) {
+      all.emplace_back();
+      for (std::size_t at = 0; at < each.text.size();) {
+        const std::size_t n = 1 + draw(6);
+        all.back().push_back(each.text.substr(at, n));
+        at += n;
+      }
+    }
+    for (const Pieces& pieces : all) {
+      const std::vector<List> lists = lists_in(pieces);
+      CHECK_EQ(lists.size(), each.lead.empty() ? std::size_t{0} : std::size_t{1});
+      if (lists.empty()) continue;
+      CHECK_EQ(lists[0].lead, each.lead);
+      CHECK_EQ(lists[0].closer, without_newlines(each.closer));
+      CHECK_EQ(lists[0].closer_at, each.text.find(each.lead) + each.lead.size());
+    }
+    if (each.lead.empty()) continue;
+    const ListRules r = rules();
+    ListFinder finder(&r);
+    for (const char c : each.text) {
+      if (const auto found = finder.push(std::string(1, c))) CHECK_EQ(found->style.closer, each.closer);
+    }
+    const auto found = ListFinder(&r).push(each.text);
+    REQUIRE(found);
+    CHECK_EQ(found->style.closer, each.closer);
+  }
+}
+
+TEST(last_list_of_any_text_is_the_same_whatever_the_pieces) {
+  const Pieces words = {"\n", "\n\n",  " ",   "  ",     "1",     "2",       ". ",        "**",       "- ",
+                        "-",  "#",     "## ", "a",      "tea",   ":",       "：",        "茶",       "~~~",
+                        "*",  ")",     "0",   "\t",     "\r\n",  "__",      "```",       " - ",      " – ",
+                        "/",  "1. **", "x\n", "tea: x", "\n1. ", "\n- tea", "\n**tea**", "\n# tea\n"};
+  std::uint64_t state = 5;
+  const auto draw = [&](std::size_t n) {
+    state = state * 6364136223846793005ULL + 1442695040888963407ULL;
+    return static_cast<std::size_t>(state >> 33U) % n;
+  };
+  int n_found = 0;
+  for (int run = 0; run < 4000; ++run) {
+    std::string text;
+    for (int i = 0; i < 14; ++i) text += words[draw(words.size())];
+    const std::vector<List> whole = lists_in({text});
+    n_found += whole.empty() ? 0 : 1;
+    for (const Pieces& pieces : splits(text)) {
+      const std::vector<List> lists = lists_in(pieces);
+      if (lists.empty() == whole.empty() && (whole.empty() || lists.back() == whole.back())) continue;
+      CHECK_EQ(text, std::string());
+      return;
+    }
+  }
+  CHECK(n_found > 500);
+}
+
+TEST(paragraph_that_begins_bold_is_no_item) {
+  for (const std::string before :
+       {"**Note** that it is hot.\n\n", "**Note** well.\n", "**提示**这是茶。\n\n"}) {
+    check_list(before, "**", "Tea", "**:", " hot", "**");
+    check_list(before, "**", "Tea", "**\n", "hot", "**");
+  }
+  check_no_list("**" + std::string(97, 'a') + "**: hot\n**Milk**: cold");  // an item, whose lead is too long
 }
 
 TEST(newlines_behind_a_lead_are_part_of_its_closer) {
@@ -312,7 +407,14 @@ TEST(list_whose_first_item_has_no_lead_is_none_to_its_end) {
 TEST(list_in_code_is_none) {
   check_no_list("```\n1. **Tea**: hot\n```\n");
   check_no_list("```md\n- Tea: hot\n");
-  check_list("```\n1. x\n```\n", "1. **", "Tea", "**:", " hot", "2. **");
+  check_no_list("~~~\n- Tea: hot\n```\n- Milk: cold\n");
+  check_no_list("````md\n- Tea: hot\n```\n- Milk: cold\n");
+  check_no_list("   ~~~\n- Tea: hot\n       ~~~~~~~\n   ~~~ x\n- Milk: cold\n~~~ x\n- Rum: burns");
+  check_no_list("1. x\n\n    ~~~\n- Tea: hot\n");
+  for (const std::string code :
+       {"```\n1. x\n```\n", "~~~\n```\n~~~\n", "~~~ `a`\n- x\n~~~~\n", "  ```\n- x\n```\n",
+        "```x``` is code\n\n", "    ~~~ is far right\n\n", "``\n\n", "~~no~~\n\n"})
+    check_list(code, "1. **", "Tea", "**:", " hot", "2. **");
 }
 
 TEST(nested_list_is_none) {
@@ -338,11 +440,11 @@ TEST(items_of_a_list_that_was_taken_apart_begin_no_other) {
   REQUIRE(first);
   finder.after_list(first->style);
   CHECK(!finder.push("1. **Milk**: cold\n\n"));
-  const auto second = finder.push("Foods.\n\n1. **Bread**:");
+  const auto second = finder.push("Foods.\n\n1. **Bread**: w");
   REQUIRE(second);
   CHECK_EQ(second->lead, std::string("Bread"));
   finder.after_list(second->style);
-  CHECK(finder.push("- **Salt**:").has_value());
+  CHECK(finder.push("- **Salt**: w").has_value());
 }
 
 TEST(finder_knows_the_writing_systems_of_its_text) {
@@ -428,13 +530,51 @@ TEST(nested_content_stays_in_the_item) {
   check_ends(" - Tea: hot", "\n     - Green", "\n - Milk: cold");
 }
 
+TEST(mark_may_be_spaced_unlike_the_first) {
+  check_ends(kBoldNumbers, " hot.", "\n2.\t**Milk**: cold");
+  check_ends(kBoldNumbers, " hot.", "\n2.  Milk: cold");
+  check_ends("1.  **Tea**: hot", " hot.", "\n10. **Milk**: cold");
+  check_ends("1.\tTea: hot", " hot.", "\n2. Milk: cold");
+  check_ends(kPlainBullets, " hot.", "\n-\tMilk: cold");
+  check_ends("*   Tea: hot", " hot.", "\n* Milk: cold");
+  check_ends("1.**Tea**: hot", " hot.", "\n2.**Milk**: cold");
+  check_stays("1.**Tea**: hot", " hot.\n2.5 litres.\n2.*5*");
+}
+
+TEST(mark_may_be_moved_by_less_than_the_width_of_the_item_s_own) {
+  for (const std::string indent : {"", " ", "  "}) {
+    check_ends(kBoldNumbers, " hot.", "\n" + indent + "2. **Milk**: cold");
+    check_ends(kBoldNumbers, " hot.", "\n\n" + indent + "2. **Milk**: cold");
+    check_ends(" 1. **Tea**: hot", " hot.", "\n" + indent + "2. **Milk**: cold");
+    check_ends("1、牛奶：冷", "冷的。", "\n" + indent.substr(0, 1) + "2、茶：热的");
+  }
+  check_ends(kPlainBullets, " hot.", "\n - Milk: cold");
+  check_ends("*   Tea: hot", " hot.", "\n   * Milk: cold");
+  check_ends(" - Tea: hot", " hot.", "\n- Milk: cold");
+  check_ends(" - Tea: hot", " hot.", "\n  - Milk: cold");
+  check_stays(kBoldNumbers, " so:\n   2. Green");
+  check_stays(kPlainBullets, " so:\n  - Green\n   - Black");
+  check_stays(" - Tea: hot", " so:\n   - Green");
+  check_stays("*   Tea: hot", " so:\n    * Green");
+  check_stays(kPlainBullets, " so:\n\t- Green\n\n\tIt is good.");
+  check_stays(kBoldNumbers, " so:\n\t2. Green\n\n \t3. Black");
+}
+
+TEST(paragraph_that_begins_bold_stays_in_an_item_with_a_bold_lead) {
+  check_ends("**Tea**: hot", " hot.\n\n**Note** that it is good.", "\n\n**Milk**: cold");
+  check_ends("**Tea**\n", "Hot.\n\n**Note** that it is good.\n**提示**这是茶。", "\n\n**Milk**\ncold");
+  check_stays("**Tea**\n", "Hot.\n\n**Note");
+  check_stays("**Tea**\n", "Hot.\n\n**" + std::string(97, 'a') + " and more of it");
+}
+
 TEST(numbers_in_a_body_are_no_marks) {
   check_stays(kBoldNumbers, " In\n1999 and in\n3 of 4 cases,\n2.5 litres.");
   check_stays(kBoldNumbers, " It costs 2. That is all.");
 }
 
 TEST(what_may_become_the_next_mark_is_held_back) {
-  ItemReader reader(style_of(kBoldNumbers));
+  const ListRules r = rules();
+  ItemReader reader(style_of(kBoldNumbers), &r);
   CHECK_EQ(reader.push(" hot."), std::string(" hot."));
   CHECK(!reader.holds());
   CHECK_EQ(reader.push("\n"), std::string());
@@ -456,24 +596,59 @@ TEST(item_that_holds_code_a_table_or_a_calculation_says_so) {
   check_builds_on(kBoldNumbers, " so:\n   ```py\n   x\n   ```", "code");
   check_builds_on(kBoldNumbers, "\n```\n2. **x**\n\nNo end.\n# x\n```", "code");
   check_builds_on("### Tea\n", "```\n### Milk\n```", "code");
-  check_builds_on(kBoldNumbers, " so:\n\n| a | b |\n|---|---|\n| 1 | 2 |", "table");
-  check_builds_on(kBoldNumbers, " 2 + 2 = 4", "calculation");
-  check_builds_on(kBoldNumbers, " \\[ x \\]", "calculation");
-  check_builds_on(kBoldNumbers, " \\( x \\)", "calculation");
-  check_builds_on(kBoldNumbers, " $$x$$", "calculation");
-  check_stays(kBoldNumbers, " It costs $2, a|b, `x`, [x] (x).");
+  check_builds_on(kBoldNumbers, "\n~~~~\n2. **x**\n\n~~~\n\nNo end.\n# x\n```\n# x\n~~~~~", "code");
+  check_builds_on(kBoldNumbers, " so:\n\n~~~\n2. **x**", "code");
+  check_builds_on(kBoldNumbers, " so:\n\n| a | b |\n|---|---|\n| 1 | 2 |", "a table");
+  check_builds_on(kBoldNumbers, " 2 + 2 = 4", "a calculation");
+  check_builds_on(kBoldNumbers, " \\[ x \\]", "a calculation");
+  check_builds_on(kBoldNumbers, " \\( x \\)", "a calculation");
+  check_builds_on(kBoldNumbers, " $$x$$", "a calculation");
+  check_stays(kBoldNumbers, " It costs $2, a|b, `x`, ~~x~~, [x] (x).");
+}
+
+TEST(calculation_has_numbers) {
+  for (const char* calculation :
+       {"x = 5 + 3",       "5 × 4 = 20",   "= 120 €",          "so 2+2=4",     "x=5",
+        "2x=10",           "Sum = $1,200", "It is **= 12 %**", "f(x) = x + 2", "3 - 1 = y",
+        "(2 + 3)=a",       "x = -1",       "合计＝１２０",     "合计 = ５",    "合计=120",
+        "3*4=12",          "३ + ४ = ७",    "٣ × ٤ = ١٢",       "1.5 = 3/2",    "50% = half, so 50 % = 0.5",
+        "a >= 5, so b = 5"})
+    check_builds_on(kBoldNumbers, std::string(" ") + calculation, "a calculation");
+  for (const char* plain : {"a => b",
+                            "5 => 6",
+                            "x >= 5",
+                            "x <= 5",
+                            "1 == 1",
+                            "x != 5",
+                            "5 -> 6",
+                            "see https://x.org/?id=5&v=7&q=a+3",
+                            "key=value",
+                            "width=5",
+                            "E-Mail = post, Fax = none",
+                            "A = B",
+                            "i += 5",
+                            "x := 5",
+                            "level 2 = high",
+                            "=",
+                            "= x",
+                            "5 =",
+                            "a ⇒ 5",
+                            "Ton-Art = 茶"})
+    check_stays(kBoldNumbers, std::string(" ") + plain);
 }
 
 TEST(bytes_of_any_kind_are_read_alike_whatever_the_pieces) {
-  const Pieces words = {"\n",  "\n\n", " ",    "   ", "1",   "2", ". ", "**",  "- ", "-",    "#",
-                        "## ", "a",    "tea:", "茶",  "---", "*", ")",  "| x", "\t", "\r\n", "_"};
+  const Pieces words = {"\n",  "\n\n", " ",    "   ", "1",   "2",  ". ", "**",  "- ", "-",    "#",
+                        "## ", "a",    "tea:", "茶",  "---", "*",  ")",  "| x", "\t", "\r\n", "_",
+                        "```", "~~~",  "~",    "`",   "=",   "> ", "２", "  ",  "x:"};
   std::uint64_t state = 1;
   const auto draw = [&](std::size_t n) {
     state = state * 6364136223846793005ULL + 1442695040888963407ULL;
     return static_cast<std::size_t>(state >> 33U) % n;
   };
-  const Pieces first_lines = {kBoldNumbers, kPlainBullets,  "- **Tea**: hot", "### Tea\n",
-                              "**Tea**\n",  "**1. Tea**\n", " 1) Tea: hot",   "1、牛奶：冷"};
+  const Pieces first_lines = {kBoldNumbers,   kPlainBullets,    "- **Tea**: hot", "### Tea\n",
+                              "**Tea**\n",    "**1. Tea**\n",   " 1) Tea: hot",   "1、牛奶：冷",
+                              "**Tea**: hot", "1.**Tea**: hot", "- 1. Tea: hot",  "*   Tea: hot"};
   for (int run = 0; run < 4000; ++run) {
     const ListStyle style = style_of(first_lines[draw(first_lines.size())]);
     std::string text = "x";
@@ -673,9 +848,9 @@ TEST(writing_systems_have_a_bit_each_and_digits_none) {
 TEST(text_with_another_part_opens_one) {
   const ListRules r = rules();
   for (const char* part : {"## More", "- a", "1. a", "5) a", "So:\n\n- a", "```\nx", "| a | b |", "x\n  * a",
-                           "So:\n\n   ```py", "**Foods**\n\nBread"})
+                           "So:\n\n   ```py", "**Foods**\n\nBread", "~~~\nx", "**Foods**: bread"})
     CHECK(opens_a_part(part, r));
   for (const char* plain : {"", "Both are good.", "In 1999\n1999 was a year.", "It is -5 now.\n-5 it is",
-                            "Both.\n\nI like both, *really*."})
+                            "Both.\n\nI like both, *really*.", "**Note** that both are good.", "~~no~~"})
     CHECK(!opens_a_part(plain, r));
 }

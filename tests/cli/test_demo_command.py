@@ -16,6 +16,7 @@ from aspd_local.cli.demo import QUESTION
 from aspd_local.cli.demo_examples import example_turns
 from aspd_local.cli.flags import ModelFlags
 from aspd_local.cli.summary import comparison
+from aspd_local.events import Fork, Text, Unfork
 from aspd_local.protocol import load
 
 Use = Callable[[FakeModel], list[ModelFlags]]
@@ -33,6 +34,14 @@ def test_a_model_that_forks_by_itself_is_left_to_it(runner: CliRunner, use: Use)
         (None, None),
     ]
     assert "asked for the plan" not in result.stdout
+
+
+def test_a_block_that_was_taken_back_is_no_fork(runner: CliRunner, use: Use) -> None:
+    taken_back = [Text(None, 0, "1. Tea"), Fork(1, ("Tea", "Milk"), 0), Unfork(1), *SERIAL]
+    use(model := FakeModel(taken_back, SERIAL, FORKED))
+    result = runner.invoke(app, ["demo"])
+    assert [o.get("plan") for _, o in model.asked] == [None, None, "always"]
+    assert "asked for the plan" in result.stdout
 
 
 def test_another_model_is_asked_for_the_plan_and_the_demo_says_so(runner: CliRunner, use: Use) -> None:

@@ -5,6 +5,7 @@ The branches' lengths are random, and so is what stands in them: a hot sampler w
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -87,6 +88,36 @@ def test_text_after_a_stop_string_is_neither_streamed_nor_kept(
     cut = _told(engine, forking, "longest", seed, temperature=1.0, stop=[stop])[-1].result
     assert cut.text == whole.text[: whole.text.index(stop)]
     assert (cut.finish_reason, cut.stop_match) == (_core.FinishReason.STOP, stop)
+
+
+@pytest.mark.parametrize("strip_body", [False, True])
+@pytest.mark.parametrize("rule", JOIN_RULES)
+def test_stop_string_anywhere_cuts_the_text_there(
+    engine: _core.Engine, forking: TinyModel, rule: JoinRule, strip_body: bool
+) -> None:
+    """In a heading, in a body, across the borders of trunk and branches."""
+    dice = random.Random(5)
+    for seed in range(2):
+        options: dict[str, Any] = {"temperature": 1.0, "strip_body": strip_body}
+        whole = _told(engine, forking, rule, seed, **options)[-1].result
+        borders = [
+            at for block in whole.blocks for each in block.branches for at in (each.span_begin, each.span_end)
+        ]
+        for at in [*(max(border - 2, 0) for border in borders), *dice.choices(range(len(whole.text)), k=20)]:
+            stop = whole.text[at : at + dice.randint(1, 12)]
+            if not stop:
+                continue
+            told = _told(engine, forking, rule, seed, stop=[stop], **options)
+            cut = told[-1].result
+            assert cut.text == whole.text[: whole.text.index(stop)], stop
+            assert (cut.finish_reason, cut.stop_match) == (_core.FinishReason.STOP, stop)
+            assert events.fold([translate(event) for event in told]) == cut.text
+            order = events.ReadingOrder()
+            assert "".join(order.feed(translate(event)) for event in told) == cut.text
+            forks = [event.block for event in told if event.kind == _core.EventKind.FORK]
+            assert len(cut.blocks) == len(forks)
+            assert engine.cells_in_use == 0
+            assert engine.sequences_free == engine.n_sequences
 
 
 def _told(

@@ -33,7 +33,21 @@ struct ListStyle {
   [[nodiscard]] bool ends_line() const { return !closer.empty() && closer.back() == '\n'; }
 };
 
-// Follows a text and finds the first item of a list whose items have leads, as soon as its lead is closed.
+// Code between fences of "```" or "~~~" (CommonMark, 4.5), line by line.
+class Fence {
+ public:
+  [[nodiscard]] bool is_open() const { return mark_ != 0; }
+  // most_indent: columns before a fence that opens code.
+  void end_line(std::string_view line, std::size_t most_indent);
+
+ private:
+  char mark_ = 0;  // 0: outside code
+  std::size_t size_ = 0;
+  std::size_t indent_ = 0;
+};
+
+// Follows a text and finds the first item of a list whose items have leads, as soon as its body begins: what
+// closes the lead is known only then.
 class ListFinder {
  public:
   // rules: outlive this.
@@ -42,9 +56,8 @@ class ListFinder {
   struct Found {
     ListStyle style;
     std::string lead;
-    std::size_t n_bytes = 0;   // of the text, from the first of the item's line to its end so far
-    std::size_t n_over = 0;    // of them that lie behind the closer
-    bool body_begins = false;  // something of the body is among them
+    std::size_t n_bytes = 0;  // of the text, from the first of the item's line to its end so far
+    std::string over;         // those of them that lie behind the closer: the first of the body
   };
 
   // Takes the next bytes of the text. A list that has begun with these bytes.
@@ -62,7 +75,8 @@ class ListFinder {
   std::string line_;
   std::string run_;       // mark of the list that the text is in, without its number; empty: none
   bool decided_ = false;  // there is nothing more to look for in this line
-  bool in_code_ = false;
+  Fence code_;
+  std::optional<Found> closed_;  // its body has not begun
   std::uint32_t scripts_ = 0;
   std::string partial_;  // of a code point
 };
@@ -72,7 +86,8 @@ class ListFinder {
 // body, and what may turn out to be the next mark, is held back.
 class ItemReader {
  public:
-  explicit ItemReader(ListStyle style) : style_(std::move(style)) {}
+  // rules: outlive this.
+  ItemReader(ListStyle style, const ListRules* rules) : style_(std::move(style)), rules_(rules) {}
 
   // Takes the next bytes; returns those that belong to the body now.
   std::string push(std::string_view bytes);
@@ -91,14 +106,16 @@ class ItemReader {
  private:
   enum class Line { kBody, kEnd, kUnclear };
   [[nodiscard]] Line judge(std::string_view line, bool whole, bool after_blank) const;
+  [[nodiscard]] Line judge_mark(std::string_view text, bool whole) const;
   void take(std::string_view text, std::string& body);
 
   ListStyle style_;
+  const ListRules* rules_;
   std::string held_;
   std::string line_;  // of the body, as far as it is released
   std::string builds_on_;
   std::size_t n_body_ = 0;
-  bool in_code_ = false;
+  Fence code_;
   bool ended_ = false;
 };
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,7 @@ from aspd_local.cli.flags import ModelFlags, spread
 from aspd_local.cli.models import errors_in_one_line
 from aspd_local.cli.screen import open_screen
 from aspd_local.cli.summary import comparison
-from aspd_local.events import Fork, Text
+from aspd_local.events import Done, End, Event, Fork, Join, Text, Unfork
 
 if TYPE_CHECKING:
     from aspd_local.chat import Message
@@ -75,15 +76,28 @@ def _answer(engine: Answerer, messages: list[Message], options: AnswerOptions, t
 
 def _forks_by_itself(engine: Answerer, messages: list[Message], options: AnswerOptions) -> bool:
     """Whether a block opens near the beginning. Touches all weights, so that no answer starts cold."""
+    return _opens_a_block(engine.stream(messages, **options))  # left early, it cancels the answer
+
+
+def _opens_a_block(events: Iterable[Event]) -> bool:
+    """Once its first branch has ended, a block can be taken back no more."""
     n_characters = 0
-    for event in engine.stream(messages, **options):  # left early, it cancels the answer
-        if isinstance(event, Fork):
-            return True
-        if isinstance(event, Text):
-            n_characters += len(event.text)
-        if n_characters >= _PROBE_CHARACTERS:
-            break
-    return False
+    open_block = False
+    for event in events:
+        match event:
+            case Fork():
+                open_block = True
+            case Unfork():
+                open_block = False
+            case Text():
+                n_characters += len(event.text)
+            case End(branch) if branch.endswith(".1"):
+                return True
+            case Join() | Done():
+                return open_block
+        if n_characters >= _PROBE_CHARACTERS and not open_block:
+            return False
+    return open_block
 
 
 def _print_table(rows: list[tuple[str, str, str]]) -> None:
