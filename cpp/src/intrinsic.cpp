@@ -18,9 +18,9 @@ constexpr std::size_t kOutlineCells = 96;  // cells that an outline should find
 constexpr double kSpareBudget = 1.25;      // of max_tokens: what the items are predicted to take, times this
 const char* const kParagraph = "\n\n";
 constexpr int kMostRetries = 2;             // leads of one outline that are begun anew
-constexpr std::size_t kLongestPeriod = 32;  // tokens of a loop that is noticed
-constexpr std::size_t kMostRounds = 4;      // of a loop
-constexpr std::size_t kLeastRound = 32;     // tokens that loop
+constexpr std::size_t kLongestPeriod = 64;  // tokens of a loop that is noticed
+constexpr std::size_t kMostRounds = 3;      // of a loop
+constexpr std::size_t kLeastRound = 16;     // tokens that loop
 constexpr double kLearn = 0.1;              // weight of one body in the usual length
 // Random numbers of an outline, and of the trunk behind a list.
 constexpr std::int32_t kOutlineStream = 0x7FFFFFFF;
