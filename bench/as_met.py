@@ -123,6 +123,20 @@ def ask(
         watch.see(event)
     answer = watch.answer
     assert answer is not None, "an answer ends with Done"
+    first = watch.seconds if watch.first is None else watch.first
+    return {
+        **as_row(question, asked, answer, len(model.tokenize(answer.text))),
+        "seconds": watch.seconds,
+        "first_token_s": first,
+        "longest_gap_s": watch.longest_gap,
+    }
+
+
+def as_row(question: OwnQuestion, asked: str, answer: Answer, n_text: int) -> dict[str, Any]:
+    """An answer as a line of results.jsonl, without times.
+
+    asked: the option `parallel`. n_text: tokens of its text.
+    """
     return {
         "id": question.id,
         "language": question.language,
@@ -132,7 +146,7 @@ def ask(
         "protocol": answer.protocol,
         "text": answer.text,
         "tokens": answer.timings.trunk_tokens + answer.timings.branch_tokens,
-        "text_tokens": len(model.tokenize(answer.text)),
+        "text_tokens": n_text,
         "blocks": [
             [
                 {"title": b.title, "span": list(b.span), "n_tokens": b.n_tokens, "end_reason": b.end_reason}
@@ -142,10 +156,11 @@ def ask(
         ],
         "fallback": answer.fallback,
         "finish_reason": answer.finish_reason,
-        "seconds": watch.seconds,
-        "first_token_s": watch.seconds if watch.first is None else watch.first,
-        "longest_gap_s": watch.longest_gap,
+        "seconds": 0.0,
+        "first_token_s": 0.0,
+        "longest_gap_s": 0.0,
         "timings": asdict(answer.timings),
+        "cold": False,
     }
 
 
@@ -239,6 +254,17 @@ def vicuna() -> list[OwnQuestion]:
     ]
 
 
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    """The options of chosen()."""
+    parser.add_argument("--suite", choices=["own", "vicuna"], default="own")
+    parser.add_argument(
+        "--split", choices=["develop", "test", "all"], help="default: develop of the own suite, all of vicuna"
+    )
+    parser.add_argument("--languages", type=words, default=[], help="such as de,fr; default: all")
+    parser.add_argument("--kinds", type=words, default=[], help="such as list,recipe; default: all")
+    parser.add_argument("--limit", type=comparison.count, help="most questions")
+
+
 def chosen(args: argparse.Namespace) -> list[OwnQuestion]:
     """The questions that the options name. Raises ValueError where there are none."""
     found = questions.corpus() if args.suite == "own" else vicuna()
@@ -281,13 +307,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="qwen2.5-coder-1.5b", help="a path, or a name")
-    parser.add_argument("--suite", choices=["own", "vicuna"], default="own")
-    parser.add_argument(
-        "--split", choices=["develop", "test", "all"], help="default: develop of the own suite, all of vicuna"
-    )
-    parser.add_argument("--languages", type=words, default=[], help="such as de,fr; default: all")
-    parser.add_argument("--kinds", type=words, default=[], help="such as list,recipe; default: all")
-    parser.add_argument("--limit", type=comparison.count, help="most questions")
+    add_choice(parser)
     parser.add_argument("--max-tokens", type=comparison.count, default=1024)
     parser.add_argument("--protocols", type=words, default=["auto"], help="each is compared with serial")
     parser.add_argument("--cache", choices=["other", "kept"], default="other", help="see above")

@@ -12,6 +12,7 @@ from typing import Any
 import as_met
 import as_met_summary
 import blind_pairs
+import many_texts
 import pytest
 import questions
 import shown_lists
@@ -397,6 +398,50 @@ def test_answer_is_recorded_with_its_times() -> None:
     # a at 1 s, b at 4 s, c when b is over, at 6 s; the end at 8 s
     assert (row["first_token_s"], row["longest_gap_s"], row["seconds"]) == (1.0, 3.0, 8.0)
     assert row["timings"]["plan_tokens"] == 6
+
+
+class Steps(Fake):
+    """A model whose answer of n letters takes n steps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left: dict[int, int] = {}
+        self.sides: dict[int, str] = {}
+        self.most = 0
+
+    def prepare(self, messages: str | Sequence[Message], **options: Unpack[AnswerOptions]) -> Any:
+        assert isinstance(messages, str)
+        self.asked.append((messages, options["parallel"]))
+        return messages, options["parallel"]
+
+    def submit(self, prepared: Any) -> int:
+        request = len(self.asked)
+        self.left[request], self.sides[request] = len(prepared[0]), prepared[1]
+        self.most = max(self.most, len(self.left))
+        return request
+
+    def step(self) -> list[tuple[int, Event]]:
+        self.left = {request: n - 1 for request, n in self.left.items()}
+        over = [request for request, n in self.left.items() if n == 0]
+        self.left = {request: n for request, n in self.left.items() if n > 0}
+        return [(request, event) for request in over for event in self._events(self.sides[request] == "off")]
+
+
+def test_many_answers_are_under_way_at_once() -> None:
+    model = Steps()
+    asked = [(own(n), side) for n in (1, 22, 3) for side in ("auto", "off")]
+    rows = list(many_texts.ask_all(model, asked, 2, 64))
+    assert model.most == 2
+    assert model.asked == [(question.text, side) for question, side in asked]
+    assert sorted((row["id"], row["asked"], row["text"]) for row in rows) == [
+        ("en-01", "auto", "abc"),
+        ("en-01", "off", "a"),
+        ("en-03", "auto", "abc"),
+        ("en-03", "off", "a"),
+        ("en-22", "auto", "abc"),
+        ("en-22", "off", "a"),
+    ]
+    assert all(row["seconds"] == 0 for row in rows)
 
 
 def test_which_side_comes_first_alternates_and_other_questions_lie_between(tmp_path: Path) -> None:

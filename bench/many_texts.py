@@ -1,0 +1,110 @@
+"""The texts that bench/as_met.py would get, several answers at once and without times: for judging texts, not
+speed.
+
+    python bench/many_texts.py --out DIR [--split test] [--at-once 8]
+
+Serial answers are got for those questions only of which another answer has forked: what did not fork is the
+serial answer, which bench/as_met.py shows.
+
+An answer's text does not depend on its neighbours (docs/kernels.md, "The same bits in every batch"); whether
+a list is taken apart may, since fewer lanes are free. DIR/results.jsonl is as of bench/as_met.py with seconds
+of 0, so bench/blind_pairs.py reads it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import as_met
+import comparison
+from as_met import RESULTS, SERIAL
+from questions import OwnQuestion
+from typing_extensions import Unpack
+
+from aspd_local.chat import Message
+from aspd_local.events import Done, Event
+from aspd_local.model import Prepared
+from aspd_local.typing import AnswerOptions
+
+LANES_OF_ANSWER = 4
+CELLS_OF_ANSWER = 2048
+
+
+class Stepper(Protocol):
+    """The part of aspd_local.Model that is used here."""
+
+    def prepare(self, messages: str | Sequence[Message], **options: Unpack[AnswerOptions]) -> Prepared:
+        """As Model.prepare()."""
+
+    def submit(self, prepared: Prepared) -> int:
+        """As Model.submit()."""
+
+    def step(self) -> list[tuple[int, Event]]:
+        """As Model.step()."""
+
+    def tokenize(self, text: str) -> list[int]:
+        """As Model.tokenize()."""
+
+
+def ask_all(
+    model: Stepper, asked: Sequence[tuple[OwnQuestion, str]], at_once: int, max_tokens: int
+) -> Iterator[dict[str, Any]]:
+    """The answers as lines of results.jsonl, in the order in which they end. Raises AspdError."""
+    waiting = list(reversed(asked))
+    running: dict[int, tuple[OwnQuestion, str]] = {}
+    while waiting or running:
+        while waiting and len(running) < at_once:
+            question, side = waiting.pop()
+            prepared = model.prepare(question.text, parallel=side, temperature=0.0, max_tokens=max_tokens)
+            running[model.submit(prepared)] = question, side
+        for request, event in model.step():
+            if isinstance(event, Done):
+                question, side = running.pop(request)
+                yield as_met.as_row(question, side, event.result, len(model.tokenize(event.result.text)))
+
+
+def main() -> None:
+    """Asks and records."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    as_met.add_choice(parser)
+    parser.add_argument("--model", default="qwen2.5-coder-1.5b", help="a path, or a name")
+    parser.add_argument("--protocols", type=as_met.words, default=["auto"], help="besides serial")
+    parser.add_argument("--max-tokens", type=comparison.count, default=1024)
+    parser.add_argument("--at-once", type=comparison.count, default=8, help="answers under way")
+    parser.add_argument("--out", type=Path, required=True, help="a folder; its answers are kept")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    lanes = args.at_once * LANES_OF_ANSWER
+    n_ctx = args.at_once * CELLS_OF_ANSWER
+    questions = as_met.chosen(args)
+
+    from aspd_local import Model
+
+    with Model(args.model, n_requests=args.at_once, n_lanes=lanes, n_ctx=n_ctx) as model:
+        for side in (*args.protocols, SERIAL):
+            rows = as_met.read_results(args.out)
+            known = {row["id"] for row in rows if row["asked"] == side}
+            forked = {row["id"] for row in rows if row["blocks"]}
+            asked = [
+                (question, side)
+                for question in questions
+                if question.id not in known and (side != SERIAL or question.id in forked)
+            ]
+            for n, row in enumerate(ask_all(model, asked, args.at_once, args.max_tokens)):
+                with (args.out / RESULTS).open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                comparison.progress(
+                    f"{n + 1} of {len(asked)} {row['id']} {side} {row['tokens']} tokens, "
+                    f"{len(row['blocks'])} blocks"
+                )
+
+
+if __name__ == "__main__":
+    sys.exit(comparison.guarded(main))
