@@ -162,14 +162,15 @@ class Engine::Impl {
   void follow(Live& live, Lane& lane, std::string_view piece);
   void take_outlined(Live& live, Token token, Likelihood likelihood);
   void write_next_mark(Outline& outline, Token token);
-  void write_lead_again(Outline& outline);
-  void write_end(Outline& outline);
+  void write_lead_again(Live& live, Outline& outline);
+  void write_end(Live& live, Outline& outline);
   [[nodiscard]] bool builds_in_order(Live& live);
   [[nodiscard]] static bool goes_round(const Lane& lane);
   [[nodiscard]] double lead_logprob(const Outline& outline, std::size_t i) const;
   void conduct(Live& live);
   void begin_outline(Live& live);
   void drop_outline(Live& live);
+  void park(Live& live, const Sequence& sequence);
   [[nodiscard]] bool clear_parked();
   [[nodiscard]] bool drop_an_outline();
   [[nodiscard]] bool should_fork(const Live& live) const;

@@ -113,6 +113,11 @@ void Engine::Impl::drop_outline(Live& live) {
   live.trunk.item.reset();
 }
 
+// Keeps the cells of a sequence that is about to step back taken, where an id is free.
+void Engine::Impl::park(Live& live, const Sequence& sequence) {
+  if (sequence && cache_.sequences_free() > 0) live.parked.push_back(sequence.fork());
+}
+
 // Gives back the cells of lanes that nobody needs; false: there are none.
 bool Engine::Impl::clear_parked() {
   bool found = false;
@@ -161,7 +166,7 @@ void Engine::Impl::write_next_mark(Outline& outline, Token token) {
 }
 
 // A lead that was there before is taken back, and begun with another word.
-void Engine::Impl::write_lead_again(Outline& outline) {
+void Engine::Impl::write_lead_again(Live& live, Outline& outline) {
   Lane& lane = outline.lane;
   OutlineReader& reader = outline.reader;
   const std::string mark = outline.style.mark_alone(static_cast<int>(outline.n_items()) + 1);
@@ -171,10 +176,11 @@ void Engine::Impl::write_lead_again(Outline& outline) {
     if (at > mark.size()) break;
   }
   const std::size_t n = outline.open.token_ids.size() - n_kept;
+  park(live, lane.sequence);
   const bool can = n_kept > 0 && n > 0 && ++outline.n_retried <= kMostRetries &&
                    lane.rewind(n, 1, outline.open.token_ids[n_kept]);
   if (!can) {
-    write_end(outline);
+    write_end(live, outline);
     return;
   }
   outline.open.token_ids.resize(n_kept);
@@ -186,7 +192,8 @@ void Engine::Impl::write_lead_again(Outline& outline) {
 
 // The list has been going on for long enough: the item that has begun is taken back, and what stands behind
 // the list is written instead.
-void Engine::Impl::write_end(Outline& outline) {
+void Engine::Impl::write_end(Live& live, Outline& outline) {
+  park(live, outline.lane.sequence);
   outline.exhausted = true;
   outline.likely.clear();
   if (outline.open.token_ids.empty() ||
@@ -300,9 +307,9 @@ void Engine::Impl::take_outlined(Live& live, Token token, Likelihood likelihood)
   if (reader.state() == State::kClosed) {
     write_next_mark(outline, token);
   } else if (reader.state() == State::kRepeated) {
-    write_lead_again(outline);
+    write_lead_again(live, outline);
   } else if (reader.end() == OutlineReader::End::kGoesOn && reader.is_full() && !outline.exhausted) {
-    write_end(outline);
+    write_end(live, outline);
   } else if (reader.state() == State::kTail) {
     outline.tail.token_ids.insert(outline.tail.token_ids.end(), outline.open.token_ids.begin(),
                                   outline.open.token_ids.end());
