@@ -174,9 +174,16 @@ class Engine::Impl {
   void grow_block(Live& live);
   void unfork(Live& live);
   void end_item(Live& live, Lane& lane, FinishReason reason);
-  [[nodiscard]] std::vector<Token> item_ids(const Live& live, const Lane& lane, bool follows,
+  [[nodiscard]] std::vector<Token> item_ids(const Live& live, const Lane& lane, bool parted,
                                             std::size_t& n_kept) const;
+  [[nodiscard]] static bool tail_counts(const Live& live, const Outline& outline);
+  [[nodiscard]] static std::string separator_behind(const Outline& outline);
+  [[nodiscard]] std::size_t join_first(Live& live, const std::vector<Token>& ids, std::size_t n_most);
+  void leave_list(Live& live);
   void join_items(Live& live, bool ends);
+  void feed_separator(Live& live, const Outline& outline);
+  void end_with_tail(Live& live, Outline& outline);
+  void go_on_behind(Live& live, const Outline& outline, bool parted);
   void close_list(Live& live);
 
   // score.cpp
