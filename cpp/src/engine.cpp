@@ -198,6 +198,10 @@ void Engine::Impl::begin_trunk(Live& live) const {
   trunk.text = std::make_unique<LaneText>(&own.stop);
   live.outline.reset();
   live.found.reset();
+  live.drafts.reset();
+  live.checked.reset();
+  live.guesses = {};
+  live.n_drafted = 0;
   live.finder.reset();
   if (own.protocol && own.protocol->lists && own.script.empty())
     live.finder = std::make_unique<ListFinder>(&*own.protocol->lists);
@@ -571,14 +575,20 @@ void Engine::Impl::draft(StepPlan& plan) const {
   std::size_t cells = cache_.cells_free() - std::min(cache_.cells_free(), n_tokens);
   rows -= std::min(rows, std::max(plan.shares.size(), n_tokens));
   for (Share& share : plan.shares) {
-    if (!share.lane->outlines || share.n_tokens < share.lane->pending.size()) continue;
-    share.drafts = share.live->outline->likely;
-    share.drafts.resize(std::min({share.drafts.size(), kMostDrafts, rows, cells}));
+    if (share.n_tokens < share.lane->pending.size()) continue;
+    if (share.lane->outlines) {
+      share.drafts = share.live->outline->likely;
+      share.drafts.resize(std::min(share.drafts.size(), kMostDrafts));
+    } else if (share.lane == &share.live->trunk && share.lane->wants_token) {
+      share.drafts = likely_drafts(*share.live, kMostDrafts);
+    }
+    share.drafts.resize(std::min({share.drafts.size(), rows, cells}));
     rows -= share.drafts.size();
     cells -= share.drafts.size();
     if (!share.drafts.empty()) plan.n_padding = 0;
   }
-  if (plan.shares.size() != 1 || plan.shares.front().lane->outlines) return;
+  if (plan.shares.size() != 1 || plan.shares.front().lane->outlines || !plan.shares.front().drafts.empty())
+    return;
   Share& share = plan.shares.front();
   const Lane& lane = *share.lane;
   if (lane.pending.size() != 1 || !lane.wants_token || !lane.script.empty()) return;
@@ -701,8 +711,16 @@ void Engine::Impl::drop_all(const std::vector<Share>& shares) {
 void Engine::Impl::finish(Live& live, FinishReason reason) {
   if (live.in_list()) {
     for (Lane& lane : live.branches) end_item(live, lane, reason);
-    join_items(live, true);
+    const FinishReason of_drafts = reason == FinishReason::kStop ? FinishReason::kRejected : reason;
+    if (live.checks() && !live.stopping) {
+      begin_check(live, of_drafts);
+    } else {
+      join_items(live, true);
+    }
+    if (live.id == 0) return;  // a stop string was met
   }
+  if (live.phase == Live::Phase::kCheck)
+    end_check(live, reason == FinishReason::kStop ? FinishReason::kRejected : reason);
   live.outline.reset();
   for (Lane& lane : live.branches) {
     if (live.phase != Live::Phase::kBlock || lane.stage == Lane::Stage::kDone) continue;

@@ -258,7 +258,7 @@ void Engine::Impl::take_outlined(Live& live, Token token, Likelihood likelihood)
     return;
   }
   ++outline.n_sampled;
-  if (live.in_list()) ++live.n_sampled;
+  if (live.in_list()) ++(live.checks() ? live.n_drafted : live.n_sampled);
   lane.sampler->accept(token);
   lane.pending = {token};
   lane.wants_token = true;
@@ -326,6 +326,10 @@ void Engine::Impl::conduct(Live& live) {
       unfork(live);
       return;
     }
+    if (!first_goes_on && live.branches.front().ended_answer && live.is_exact() && !live.stopping) {
+      finish(live, FinishReason::kStop);
+      return;
+    }
     if (!live.stopping) grow_block(live);
     if (tokens_left(live) == 0 && !live.stopping) {
       finish(live, FinishReason::kLength);
@@ -367,7 +371,8 @@ bool Engine::Impl::fork_list(Live& live) {
   for (const Outline::Item& item : outline.items) n_cells += item.token_ids.size() + kOutlineCells / 4;
   if (cache_.sequences_free() < 1 || !finds_room(n_cells, live)) return false;
 
-  live.n_sampled += outline.n_sampled;
+  (live.checks() ? live.n_drafted : live.n_sampled) += outline.n_sampled;
+  live.guesses = {};
   live.phase = Live::Phase::kBlock;
   live.blocks.emplace_back();
   live.titles = {outline.reader.leads().front()};
@@ -453,6 +458,7 @@ void Engine::Impl::open_item(Live& live, std::size_t i) {
   lane.text = std::make_unique<LaneText>(&live.request.stop);
   lane.item = std::make_unique<ItemReader>(outline.style);
   lane.n_seed_bytes = item.heading.size();
+  lane.unchecked = live.checks();
   ++live.n_branches;
   lane.segment = live.segments.size();
   live.segments.push_back({block, number, "", outline.reader.separator().size() + item.heading.size(), 0});
@@ -469,6 +475,7 @@ void Engine::Impl::grow_block(Live& live) {
   send_fork(live, outline.offset);
   for (std::size_t i = n_before; i < live.branches.size(); ++i) {
     Lane& lane = live.branches[i];
+    if (lane.unchecked) continue;
     show(live, lane, lane.text->push(outline.reader.separator() + outline.items[i - 1].heading));
     if (lane.text->stopped()) {
       meet_stop(live, lane);
@@ -489,7 +496,8 @@ void Engine::Impl::unfork(Live& live) {
   }
   const std::size_t undone =
       sampled + outline.n_sampled - std::min(outline.n_text, sampled);  // leads count once
-  live.n_sampled -= std::min(undone, live.n_sampled);
+  if (!live.checks()) live.n_sampled -= std::min(undone, live.n_sampled);
+  live.n_drafted = 0;
   live.n_branches -= live.branches.size();
   live.timings.rewound_tokens += static_cast<std::int64_t>(undone);
   if (first.sequence) trunk.sequence = std::move(first.sequence);
@@ -572,14 +580,23 @@ bool Engine::Impl::goes_round(const Lane& lane) {
   return false;
 }
 
+// What an item has held back of its text when it is over.
+void Engine::Impl::say_rest(Live& live, Lane& lane, FinishReason reason) {
+  std::string text;
+  if (live.is_exact()) {  // all that was sampled is text; what stands behind the body, of what follows
+    if (!lane.item->ended()) text = lane.text->push(lane.item->held());
+  } else if (reason == FinishReason::kStop) {
+    text = lane.text->push(lane.item->finish());
+  }
+  if (!live.checks() && !lane.text->stopped()) text += lane.text->finish();
+  show(live, lane, text);
+  lane.unchecked = !lane.text->stopped() && lane.text->n_held() > 0;  // it comes with the drafts
+}
+
 // The item's body is over, or cut.
 void Engine::Impl::end_item(Live& live, Lane& lane, FinishReason reason) {
   if (lane.ended) return;
-  if (!lane.text->stopped()) {
-    std::string text = lane.text->push(reason == FinishReason::kStop ? lane.item->finish() : "");
-    if (!lane.text->stopped()) text += lane.text->finish();
-    show(live, lane, text);
-  }
+  if (!lane.text->stopped() && !lane.unchecked) say_rest(live, lane, reason);
   lane.reason = reason;
   lane.ended = true;
   lane.wants_token = false;
@@ -730,7 +747,11 @@ void Engine::Impl::close_list(Live& live) {
                                [](const Lane& lane) { return lane.stage == Lane::Stage::kDone; });
   if (!all || !(live.outline->over || live.stopping)) return;
   if (!live.stopping) {
-    join_items(live, false);
+    if (live.checks()) {
+      begin_check(live, FinishReason::kRejected);
+    } else {
+      join_items(live, false);
+    }
     return;
   }
   join_items(live, true);

@@ -55,6 +55,7 @@ void Live::book(double seconds) {
     case Phase::kPrompt:
     case Phase::kPromptBlock: timings.prompt_s += seconds; break;
     case Phase::kBlock: timings.branch_s += seconds; break;
+    case Phase::kCheck:
     case Phase::kJoin: timings.join_s += seconds; break;
     case Phase::kTrunk:
       (trunk.parser->state() == Parser::State::kPlan ? timings.plan_s : timings.trunk_s) += seconds;

@@ -12,6 +12,7 @@
 #include "aspd/kv_cache.h"
 #include "aspd/lists.h"
 #include "aspd/parser.h"
+#include "drafts.h"
 #include "lane_text.h"
 
 namespace aspd {
@@ -52,6 +53,7 @@ struct Lane {
   std::vector<Token> bans;  // not to be chosen at ban_position
   bool ended = false;       // of a branch: nothing more is written
   bool end_sent = false;
+  bool unchecked = false;  // a draft that the trunk has not read: no event tells of it
   FinishReason reason = FinishReason::kStop;
   std::unique_ptr<ItemReader> item;  // of an item of the model's own list, from its lead's end on
   bool ended_answer = false;         // the model ended the answer with such an item
@@ -134,7 +136,7 @@ struct Saved {
 };
 
 struct Live {
-  enum class Phase { kQueued, kPrompt, kPromptBlock, kTrunk, kBlock, kJoin };
+  enum class Phase { kQueued, kPrompt, kPromptBlock, kTrunk, kBlock, kCheck, kJoin };
 
   RequestId id = 0;
   Request request;
@@ -151,11 +153,15 @@ struct Live {
   std::unique_ptr<ListFinder> finder;  // where the model's own lists are taken apart
   std::optional<ListFinder::Found> found;  // a list that has begun in this step
   std::unique_ptr<Outline> outline;        // of the list that the trunk, or the block, is in
+  std::unique_ptr<Drafts> drafts;          // kCheck: items of a list that the trunk reads
+  std::unique_ptr<Outline> checked;        // of that list
+  Guesses guesses;                         // what it has left of such items
   std::vector<Segment> segments;
   std::vector<BlockResult> blocks;
   std::string fallback;
   std::string stop_match;
   std::size_t n_sampled = 0;   // rewound ones taken off
+  std::size_t n_drafted = 0;   // sampled for the open list's outline and drafts, where drafts are checked
   std::size_t n_branches = 0;  // of all blocks so far
   Timings timings;
   Clock::time_point submitted;
@@ -163,6 +169,9 @@ struct Live {
   [[nodiscard]] const Protocol* protocol() const { return request.protocol ? &*request.protocol : nullptr; }
   // Whether the open block is a list of the model's own.
   [[nodiscard]] bool in_list() const { return phase == Phase::kBlock && outline != nullptr; }
+  // Whether items of lists are drafts.
+  [[nodiscard]] bool checks() const { return finder != nullptr && request.draft_check != DraftCheck::kNone; }
+  [[nodiscard]] bool is_exact() const { return checks() && request.draft_check == DraftCheck::kExact; }
   [[nodiscard]] bool in_block() const { return phase == Phase::kPromptBlock || phase == Phase::kBlock; }
   // Whether the lane's next token says if there is a plan, by Request::plan_threshold.
   [[nodiscard]] bool decides_on_plan(const Lane& lane) const {
