@@ -375,7 +375,7 @@ bool Engine::Impl::fork_list(Live& live) {
   live.guesses = {};
   live.phase = Live::Phase::kBlock;
   live.blocks.emplace_back();
-  live.titles = {outline.reader.leads().front()};
+  live.titles = {valid_utf8(outline.reader.leads().front())};
   live.blocks.back().branches.emplace_back();
   live.blocks.back().branches.back().title = live.titles.front();
   live.branches.clear();
@@ -432,7 +432,7 @@ void Engine::Impl::open_item(Live& live, std::size_t i) {
   Outline& outline = *live.outline;
   Outline::Item& item = outline.items[i];
   const int number = static_cast<int>(i) + 2;
-  live.titles.push_back(outline.reader.leads()[i + 1]);
+  live.titles.push_back(valid_utf8(outline.reader.leads()[i + 1]));
   live.blocks.back().branches.emplace_back();
   live.blocks.back().branches.back().title = live.titles.back();
   const std::int32_t block = live.branches.front().block;
