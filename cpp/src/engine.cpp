@@ -352,7 +352,7 @@ void Engine::Impl::admit() {
     }
     const Layout& prompt = live.request.prompt;
     Lane& trunk = live.trunk;
-    make_sequence();
+    if (!make_sequence()) return;  // lanes of others hold them all
     const std::size_t n_most = prompt.size() - 1;
     const std::size_t n_retained = retained_.n_shared(prompt, n_most);
     const Shared shared = find_shared(prompt, n_most);
@@ -456,7 +456,7 @@ bool Engine::Impl::resume() {
   Lane& trunk = live.trunk;
   std::size_t needed = live.saved.positions.size() + trunk.pending.size();
   for (const Lane& lane : live.branches) needed += lane.pending.size();
-  make_sequence();
+  if (!make_sequence()) return false;
   if (!make_room(needed + reserve(live)) && !live_.empty()) return false;
   trunk.sequence = cache_.acquire();
   try {
