@@ -57,6 +57,7 @@ struct Release {
 using aspd::AskedPart;
 using aspd::BlockResult;
 using aspd::BranchResult;
+using aspd::DraftCheck;
 using aspd::EngineOptions;
 using aspd::Event;
 using aspd::EventKind;
@@ -88,6 +89,12 @@ void bind_options(py::module_& m) {
            py::arg("title"), py::arg("heading"))
       .def_readwrite("title", &AskedPart::title)
       .def_readwrite("heading", &AskedPart::heading);
+  py::native_enum<DraftCheck>(m, "DraftCheck", "enum.Enum")
+      .value("NONE", DraftCheck::kNone)
+      .value("LEAD", DraftCheck::kLead)
+      .value("CUT", DraftCheck::kCut)
+      .value("EXACT", DraftCheck::kExact)
+      .finalize();
   py::class_<Request>(m, "Request")
       .def(py::init<>())
       .def_readwrite("prompt", &Request::prompt)
@@ -97,6 +104,7 @@ void bind_options(py::module_& m) {
       .def_readwrite("stop", &Request::stop)
       .def_readwrite("plan_always", &Request::plan_always)
       .def_readwrite("max_branches", &Request::max_branches)
+      .def_readwrite("draft_check", &Request::draft_check)
       .def_readwrite("serial_prompt", &Request::serial_prompt)
       .def_readwrite("plan_threshold", &Request::plan_threshold)
       .def_readwrite("asked_parts", &Request::asked_parts)
@@ -110,6 +118,7 @@ void bind_results(py::module_& m) {
       .value("STOP", FinishReason::kStop)
       .value("LENGTH", FinishReason::kLength)
       .value("CANCELLED", FinishReason::kCancelled)
+      .value("REJECTED", FinishReason::kRejected)
       .finalize();
   py::native_enum<EventKind>(m, "EventKind", "enum.Enum")
       .value("TEXT", EventKind::kText)

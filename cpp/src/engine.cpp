@@ -202,6 +202,10 @@ void Engine::Impl::begin_trunk(Live& live) const {
   }
   live.outline.reset();
   live.found.reset();
+  live.drafts.reset();
+  live.checked.reset();
+  live.guesses = {};
+  live.n_drafted = 0;
   live.finder.reset();
   if (own.protocol && own.protocol->lists && own.script.empty())
     live.finder = std::make_unique<ListFinder>(&*own.protocol->lists);
@@ -354,7 +358,7 @@ void Engine::Impl::admit() {
     }
     const Layout& prompt = live.request.prompt;
     Lane& trunk = live.trunk;
-    make_sequence();
+    if (!make_sequence()) return;  // lanes of others hold them all
     const std::size_t n_most = prompt.size() - 1;
     const std::size_t n_retained = retained_.n_shared(prompt, n_most);
     const Shared shared = find_shared(prompt, n_most);
@@ -460,7 +464,7 @@ bool Engine::Impl::resume() {
   Lane& trunk = live.trunk;
   std::size_t needed = live.saved.positions.size() + trunk.pending.size();
   for (const Lane& lane : live.branches) needed += lane.pending.size();
-  make_sequence();
+  if (!make_sequence()) return false;
   if (!make_room(needed + reserve(live)) && !live_.empty()) return false;
   trunk.sequence = cache_.acquire();
   try {
@@ -579,14 +583,20 @@ void Engine::Impl::draft(StepPlan& plan) const {
   std::size_t cells = cache_.cells_free() - std::min(cache_.cells_free(), n_tokens);
   rows -= std::min(rows, std::max(plan.shares.size(), n_tokens));
   for (Share& share : plan.shares) {
-    if (!share.lane->outlines || share.n_tokens < share.lane->pending.size()) continue;
-    share.drafts = share.live->outline->likely;
-    share.drafts.resize(std::min({share.drafts.size(), kMostDrafts, rows, cells}));
+    if (share.n_tokens < share.lane->pending.size()) continue;
+    if (share.lane->outlines) {
+      share.drafts = share.live->outline->likely;
+      share.drafts.resize(std::min(share.drafts.size(), kMostDrafts));
+    } else if (share.lane == &share.live->trunk && share.lane->wants_token) {
+      share.drafts = likely_drafts(*share.live, kMostDrafts);
+    }
+    share.drafts.resize(std::min({share.drafts.size(), rows, cells}));
     rows -= share.drafts.size();
     cells -= share.drafts.size();
     if (!share.drafts.empty()) plan.n_padding = 0;
   }
-  if (plan.shares.size() != 1 || plan.shares.front().lane->outlines) return;
+  if (plan.shares.size() != 1 || plan.shares.front().lane->outlines || !plan.shares.front().drafts.empty())
+    return;
   Share& share = plan.shares.front();
   const Lane& lane = *share.lane;
   if (lane.pending.size() != 1 || !lane.wants_token || !lane.script.empty()) return;
@@ -710,9 +720,18 @@ void Engine::Impl::drop_all(const std::vector<Share>& shares) {
 void Engine::Impl::finish(Live& live, FinishReason reason) {
   if (live.in_list()) {
     for (Lane& lane : live.branches) end_item(live, lane, reason);
+    if (live.checks()) settle_stop(live);
     if (live.stop_met()) live.cut_at_stop();
-    join_items(live, true);
+    const FinishReason of_drafts = reason == FinishReason::kStop ? FinishReason::kRejected : reason;
+    if (live.checks() && !live.stopping) {
+      begin_check(live, of_drafts);
+    } else {
+      join_items(live, true);
+    }
+    if (live.id == 0) return;  // a stop string was met
   }
+  if (live.phase == Live::Phase::kCheck)
+    end_check(live, reason == FinishReason::kStop ? FinishReason::kRejected : reason);
   live.outline.reset();
   live.parked.clear();
   for (Lane& lane : live.branches) {

@@ -1,5 +1,6 @@
 // The engine's insides, shared by engine.cpp (requests and steps), lanes.cpp (what a token leads to),
-// score.cpp (likelihoods), measure.cpp (the width curve) and self_test.cpp.
+// intrinsic.cpp (a model's own lists), drafts.cpp (the check of their items), score.cpp (likelihoods),
+// measure.cpp (the width curve) and self_test.cpp.
 #pragma once
 
 #include <deque>
@@ -180,11 +181,41 @@ class Engine::Impl {
   void open_item(Live& live, std::size_t i);
   void grow_block(Live& live);
   void unfork(Live& live);
+  void say_rest(Live& live, Lane& lane, FinishReason reason);
   void end_item(Live& live, Lane& lane, FinishReason reason);
-  [[nodiscard]] std::vector<Token> item_ids(const Live& live, const Lane& lane, bool follows,
+  [[nodiscard]] std::vector<Token> item_ids(const Live& live, const Lane& lane, bool parted,
                                             std::size_t& n_kept) const;
+  [[nodiscard]] static bool tail_counts(const Live& live, const Outline& outline);
+  [[nodiscard]] static std::string separator_behind(const Outline& outline);
+  [[nodiscard]] std::size_t join_first(Live& live, const std::vector<Token>& ids, std::size_t n_most);
+  void leave_list(Live& live);
   void join_items(Live& live, bool ends);
+  void feed_separator(Live& live, const Outline& outline);
+  void end_with_tail(Live& live, Outline& outline);
+  void go_on_behind(Live& live, const Outline& outline, bool parted);
   void close_list(Live& live);
+
+  // drafts.cpp
+  [[nodiscard]] std::unique_ptr<Drafts> collect_drafts(const Live& live, std::vector<Token>& first) const;
+  [[nodiscard]] bool align_drafts(Drafts& drafts, const std::vector<Token>& over,
+                                  const std::string& text) const;
+  void begin_check(Live& live, FinishReason reason);
+  [[nodiscard]] std::vector<Likelihood> take_first_item(Live& live, const std::vector<Token>& ids,
+                                                        std::size_t n_own, std::size_t n_most);
+  void say_over(Live& live, const std::string& text, std::vector<Likelihood> likelihoods);
+  [[nodiscard]] bool choose_draft(Share& share, const float* logits) const;
+  [[nodiscard]] std::vector<Token> likely_drafts(const Live& live, std::size_t n_most) const;
+  void keep_draft(Live& live, Token token, Likelihood likelihood, bool fed);
+  [[nodiscard]] bool take_checked(Live& live, Token token, Likelihood& likelihood);
+  void show_kept(Live& live);
+  std::string show_parts(Live& live, const std::string& held, std::size_t n_branches);
+  void end_shown(Live& live);
+  void end_checked(Live& live, Lane& lane, FinishReason reason);
+  static void drop_behind_stop(Live& live);
+  void take_item_back(Live& live);
+  void move_untold(Live& live);
+  void end_check(Live& live, FinishReason reason);
+  void close_check(Live& live);
 
   // score.cpp
   template <typename Take>

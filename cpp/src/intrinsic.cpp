@@ -280,7 +280,7 @@ void Engine::Impl::take_outlined(Live& live, Token token, Likelihood likelihood)
   }
   ++outline.n_sampled;
   outline.likely.clear();
-  if (live.in_list()) ++live.n_sampled;
+  if (live.in_list()) ++(live.checks() ? live.n_drafted : live.n_sampled);
   lane.sampler->accept(token);
   lane.pending = {token};
   lane.wants_token = true;
@@ -348,6 +348,10 @@ void Engine::Impl::conduct(Live& live) {
       unfork(live);
       return;
     }
+    if (!first_goes_on && live.branches.front().ended_answer && live.is_exact() && !live.stopping) {
+      finish(live, FinishReason::kStop);
+      return;
+    }
     if (!live.stopping) grow_block(live);
     if (tokens_left(live) == 0 && !live.stopping) {
       finish(live, FinishReason::kLength);
@@ -390,10 +394,11 @@ bool Engine::Impl::fork_list(Live& live) {
   if (cache_.sequences_free() < 1) (void)clear_parked();
   if (cache_.sequences_free() < 1 || !finds_room(n_cells, live)) return false;
 
-  live.n_sampled += outline.n_sampled;
+  (live.checks() ? live.n_drafted : live.n_sampled) += outline.n_sampled;
+  live.guesses = {};
   live.phase = Live::Phase::kBlock;
   live.blocks.emplace_back();
-  live.titles = {outline.reader.leads().front()};
+  live.titles = {valid_utf8(outline.reader.leads().front())};
   live.blocks.back().branches.emplace_back();
   live.blocks.back().branches.back().title = live.titles.front();
   live.branches.clear();
@@ -450,7 +455,7 @@ void Engine::Impl::open_item(Live& live, std::size_t i) {
   Outline& outline = *live.outline;
   Outline::Item& item = outline.items[i];
   const int number = static_cast<int>(i) + 2;
-  live.titles.push_back(outline.reader.leads()[i + 1]);
+  live.titles.push_back(valid_utf8(outline.reader.leads()[i + 1]));
   live.blocks.back().branches.emplace_back();
   live.blocks.back().branches.back().title = live.titles.back();
   const std::int32_t block = live.branches.front().block;
@@ -476,6 +481,7 @@ void Engine::Impl::open_item(Live& live, std::size_t i) {
   lane.text = std::make_unique<LaneText>();
   lane.item = std::make_unique<ItemReader>(outline.style, &*live.protocol()->lists);
   lane.n_seed_bytes = item.heading.size();
+  lane.unchecked = live.checks();
   ++live.n_branches;
   lane.segment = live.segments.size();
   live.segments.push_back({block, number, "", outline.reader.separator().size() + item.heading.size(), 0});
@@ -492,6 +498,7 @@ void Engine::Impl::grow_block(Live& live) {
   send_fork(live, outline.offset);
   for (std::size_t i = n_before; i < live.branches.size(); ++i) {
     Lane& lane = live.branches[i];
+    if (lane.unchecked) continue;
     show(live, lane, lane.text->push(outline.reader.separator() + outline.items[i - 1].heading));
     if (lane.text->stopped()) {
       meet_stop(live, lane);
@@ -512,7 +519,8 @@ void Engine::Impl::unfork(Live& live) {
   }
   const std::size_t undone =
       sampled + outline.n_sampled - std::min(outline.n_text, sampled);  // leads count once
-  live.n_sampled -= std::min(undone, live.n_sampled);
+  if (!live.checks()) live.n_sampled -= std::min(undone, live.n_sampled);
+  live.n_drafted = 0;
   live.n_branches -= live.branches.size();
   live.timings.rewound_tokens += static_cast<std::int64_t>(undone);
   live.parked.push_back(std::move(outline.lane.sequence));
@@ -557,9 +565,9 @@ void Engine::Impl::unfork(Live& live) {
 }
 
 // The tokens of an item as they stand in the answer: what belongs to its body, spelt anew where a token
-// reaches beyond it. follows: there is text behind the last item. n_kept: of them, from the first on, that
-// are the lane's own.
-std::vector<Token> Engine::Impl::item_ids(const Live& live, const Lane& lane, bool follows,
+// reaches beyond it. parted: with what parts it from the text behind it. n_kept: of them, from the first on,
+// that are the lane's own.
+std::vector<Token> Engine::Impl::item_ids(const Live& live, const Lane& lane, bool parted,
                                           std::size_t& n_kept) const {
   std::vector<Token> ids = lane.token_ids();
   const std::size_t n_bytes = lane.n_seed_bytes + lane.item->size();
@@ -576,10 +584,7 @@ std::vector<Token> Engine::Impl::item_ids(const Live& live, const Lane& lane, bo
     at += piece.size();
   }
   ids.resize(n_kept);
-  const bool parted = !last || (follows && !lane.ended_answer);
-  if (parted)
-    rest += last && live.outline->exhausted && !live.outline->ends_answer ? kParagraph
-                                                                          : live.outline->reader.separator();
+  if (parted) rest += last ? separator_behind(*live.outline) : live.outline->reader.separator();
   const std::vector<Token> more = model_->tokenize(rest, false);
   ids.insert(ids.end(), more.begin(), more.end());
   return ids;
@@ -602,14 +607,23 @@ bool Engine::Impl::goes_round(const Lane& lane) {
   return false;
 }
 
+// What an item has held back of its text when it is over.
+void Engine::Impl::say_rest(Live& live, Lane& lane, FinishReason reason) {
+  std::string text;
+  if (live.is_exact()) {  // all that was sampled is text; what stands behind the body, of what follows
+    if (!lane.item->ended()) text = lane.text->push(lane.item->take_held());
+  } else if (reason == FinishReason::kStop) {
+    text = lane.text->push(lane.item->finish());
+  }
+  if (!live.checks() && !lane.text->stopped()) text += lane.text->finish();
+  show(live, lane, text);
+  lane.unchecked = !lane.text->stopped() && lane.text->n_held() > 0;  // it comes with the drafts
+}
+
 // The item's body is over, or cut.
 void Engine::Impl::end_item(Live& live, Lane& lane, FinishReason reason) {
   if (lane.ended) return;
-  if (!lane.text->stopped()) {
-    std::string text = lane.text->push(reason == FinishReason::kStop ? lane.item->finish() : "");
-    text += lane.text->finish();
-    show(live, lane, text);
-  }
+  if (!lane.text->stopped() && !lane.unchecked) say_rest(live, lane, reason);
   lane.reason = reason;
   lane.ended = true;
   lane.wants_token = false;
@@ -629,95 +643,129 @@ void Engine::Impl::end_item(Live& live, Lane& lane, FinishReason reason) {
   send_in_turn(live);
 }
 
-// All items are written, or the answer ends: they become text of the trunk. Cells of the first are kept; the
-// others are decoded again where something depends on them.
-void Engine::Impl::join_items(Live& live, bool ends) {
-  Lane& trunk = live.trunk;
-  Outline& outline = *live.outline;
-  // Nothing but white space, or what the last item says at its end already, is no end of its own.
+// Whether the end that the outline wrote counts: nothing but white space, or what the last item says at its
+// end already, is no end of its own.
+bool Engine::Impl::tail_counts(const Live& live, const Outline& outline) {
   const std::string& said = live.segments.back().text;
   const std::string tail = outline.reader.tail();
   const std::size_t word = tail.find_first_not_of(" \t\r\n");
   const std::string words = word == std::string::npos ? "" : tail.substr(word);
-  const bool repeats =
-      said.size() >= words.size() && said.compare(said.size() - words.size(), words.size(), words) == 0;
-  const bool follows = !ends && (!outline.ends_answer || !repeats);
+  return said.size() < words.size() || said.compare(said.size() - words.size(), words.size(), words) != 0;
+}
 
+// The first item becomes text of the trunk, with the cells that its branch has: n_most of these tokens at
+// most. How many of them are in the trunk's cells then.
+std::size_t Engine::Impl::join_first(Live& live, const std::vector<Token>& ids, std::size_t n_most) {
+  Lane& trunk = live.trunk;
+  Lane& first = live.branches.front();
+  const Pos begin = live.outline->begin;
+  std::size_t n_joined = first.sequence ? std::min(n_most, first.record.size()) : 0;
+  if (first.sequence && first.sequence.truncate(begin + static_cast<Pos>(n_joined))) {
+    trunk.sequence.join(std::move(first.sequence), begin);
+  } else {
+    n_joined = 0;
+  }
+  for (std::size_t i = 0; i < n_joined; ++i) trunk.record.push(ids[i], begin + static_cast<Pos>(i), 0, 0);
+  trunk.next = begin + static_cast<Pos>(n_joined);
+  return n_joined;
+}
+
+// The block is over, its items are text of the trunk.
+void Engine::Impl::leave_list(Live& live) {
+  live.branches.clear();
+  live.titles.clear();
+  live.phase = Live::Phase::kTrunk;
+  send_join(live);
+}
+
+// All items are written, or the answer ends: they become text of the trunk. Cells of the first are kept; the
+// others are decoded again where something depends on them.
+void Engine::Impl::join_items(Live& live, bool ends) {
+  Lane& trunk = live.trunk;
+  const bool follows = !ends && (!live.outline->ends_answer || tail_counts(live, *live.outline));
   std::vector<Token> texts;
   std::size_t n_joined = 0;
   for (Lane& lane : live.branches) {
     std::size_t n_kept = 0;
     const bool stopped = lane.text->stopped();
+    const bool last = static_cast<std::size_t>(lane.branch) == live.branches.size();
+    const bool parted = !last || (follows && !lane.ended_answer);
     std::vector<Token> ids = stopped ? model_->tokenize(live.segments[lane.segment].text, false)
-                                     : item_ids(live, lane, follows, n_kept);
+                                     : item_ids(live, lane, parted, n_kept);
     live.blocks.back().branches[static_cast<std::size_t>(lane.branch) - 1].token_ids = ids;
-    if (lane.branch == 1 && lane.sequence) {
-      n_joined = std::min(n_kept, lane.record.size());
-      const Pos end = outline.begin + static_cast<Pos>(n_joined);
-      if (lane.sequence.truncate(end)) {
-        trunk.sequence.join(std::move(lane.sequence), outline.begin);
-      } else {
-        n_joined = 0;
-      }
-    }
+    if (lane.branch == 1) n_joined = join_first(live, ids, n_kept);
     texts.insert(texts.end(), ids.begin(), ids.end());
     if (stopped) break;
   }
-  for (std::size_t i = 0; i < n_joined; ++i)
-    trunk.record.push(texts[i], outline.begin + static_cast<Pos>(i), 0, 0);
-  trunk.next = outline.begin + static_cast<Pos>(n_joined);
   trunk.pending.assign(texts.begin() + static_cast<std::ptrdiff_t>(n_joined), texts.end());
   trunk.kinds.insert(trunk.kinds.end(), texts.size(), Lane::Kind::kFed);
   for (const Token id : texts) trunk.sampler->accept(id);
-  const bool goes_on = !live.branches.back().ended_answer;
-  live.branches.clear();
-  live.titles.clear();
-  live.phase = Live::Phase::kTrunk;
-  send_join(live);
+  const bool parted = !live.branches.back().ended_answer;
+  leave_list(live);
   live.parked.clear();
   const std::unique_ptr<Outline> done = std::move(live.outline);
   live.timings.plan_tokens += static_cast<std::int64_t>(done->n_sampled);
   live.timings.plan_tokens -= static_cast<std::int64_t>(std::min(done->n_text, done->n_sampled));
   if (ends) return;
-
-  const std::string separator = done->exhausted && !done->ends_answer ? kParagraph : done->reader.separator();
-  if (done->ends_answer) {
-    if (!follows) done->tail = {};
-    const std::size_t n_tail = done->tail.token_ids.size();
-    live.timings.plan_tokens -= static_cast<std::int64_t>(n_tail);
-    trunk.kinds.insert(trunk.kinds.end(), done->tail.kinds.begin(), done->tail.kinds.end());
-    if (live.request.n_logprobs >= 0) {
-      trunk.likelihoods.resize(trunk.kinds.size() - n_tail);
-      std::move(done->tail.likelihoods.begin(), done->tail.likelihoods.end(),
-                std::back_inserter(trunk.likelihoods));
-    }
-    if (n_tail > 0 && !goes_on) {
-      const std::vector<Token> parts = model_->tokenize(separator, false);
-      trunk.pending.insert(trunk.pending.end(), parts.begin(), parts.end());
-    }
-    trunk.pending.insert(trunk.pending.end(), done->tail.token_ids.begin(), done->tail.token_ids.end());
-    if (n_tail > 0) show(live, trunk, trunk.text->push(separator + tail));
-    if (trunk.text->stopped()) {
-      meet_stop(live, trunk);
-    } else {
-      finish(live, FinishReason::kStop);
-    }
+  if (!done->ends_answer) {
+    go_on_behind(live, *done, parted);
     return;
   }
+  if (!follows) done->tail = {};
+  live.timings.plan_tokens -= static_cast<std::int64_t>(done->tail.token_ids.size());
+  if (!parted && follows) feed_separator(live, *done);
+  end_with_tail(live, *done);
+}
+
+// What parts the list from the text behind it.
+std::string Engine::Impl::separator_behind(const Outline& outline) {
+  return outline.exhausted && !outline.ends_answer ? kParagraph : outline.reader.separator();
+}
+
+void Engine::Impl::feed_separator(Live& live, const Outline& outline) {
+  for (const Token id : model_->tokenize(separator_behind(outline), false)) {
+    live.trunk.pending.push_back(id);
+    live.trunk.kinds.push_back(Lane::Kind::kFed);
+    live.trunk.sampler->accept(id);
+  }
+}
+
+// The answer ends as the outline wrote it.
+void Engine::Impl::end_with_tail(Live& live, Outline& outline) {
+  Lane& trunk = live.trunk;
+  Outline::Item& tail = outline.tail;
+  const std::size_t n_tail = tail.token_ids.size();
+  trunk.kinds.insert(trunk.kinds.end(), tail.kinds.begin(), tail.kinds.end());
+  if (live.request.n_logprobs >= 0) {
+    trunk.likelihoods.resize(trunk.kinds.size() - n_tail);
+    std::move(tail.likelihoods.begin(), tail.likelihoods.end(), std::back_inserter(trunk.likelihoods));
+  }
+  trunk.pending.insert(trunk.pending.end(), tail.token_ids.begin(), tail.token_ids.end());
+  if (n_tail > 0) show(live, trunk, trunk.text->push(separator_behind(outline) + outline.reader.tail()));
+  if (trunk.text->stopped()) {
+    meet_stop(live, trunk);
+  } else {
+    finish(live, FinishReason::kStop);
+  }
+}
+
+// The trunk goes on behind the list. parted: what parts it from the text behind it is pending.
+void Engine::Impl::go_on_behind(Live& live, const Outline& outline, bool parted) {
+  Lane& trunk = live.trunk;
   trunk.wants_token = true;
-  if (goes_on) show(live, trunk, trunk.text->push(separator));
+  if (parted) show(live, trunk, trunk.text->push(separator_behind(outline)));
   if (trunk.text->stopped()) {
     meet_stop(live, trunk);
     return;
   }
   live.timings.seed_tokens += static_cast<std::int64_t>(trunk.pending.size());
-  if (done->exhausted) {  // the trunk would begin the next item, a repetition too
-    const std::string mark = done->style.mark_alone(static_cast<int>(done->n_items()) + 1);
+  if (outline.exhausted) {  // the trunk would begin the next item, a repetition too
+    const std::string mark = outline.style.mark_alone(static_cast<int>(outline.n_items()) + 1);
     const std::vector<Token> ids = model_->tokenize(mark, false);
     trunk.ban_position = trunk.next + static_cast<Pos>(trunk.pending.size());
     trunk.bans.assign(ids.begin(), ids.begin() + 1);
   }
-  live.finder->after_list(done->style);
+  live.finder->after_list(outline.style);
   live.phase = Live::Phase::kJoin;
 }
 
@@ -727,7 +775,11 @@ void Engine::Impl::close_list(Live& live) {
                                [](const Lane& lane) { return lane.stage == Lane::Stage::kDone; });
   if (!all || !(live.outline->over || live.stopping)) return;
   if (!live.stopping) {
-    join_items(live, false);
+    if (live.checks()) {
+      begin_check(live, FinishReason::kRejected);
+    } else {
+      join_items(live, false);
+    }
     return;
   }
   join_items(live, true);

@@ -160,6 +160,7 @@ void Engine::Impl::choose(Share& share) {
       return !model_->is_eog(token) && lane.parser->allows(token, model_->piece(token));
     };
   }
+  if (choose_draft(share, logits)) return;
   const std::int32_t n_vocab = model_->n_vocab();
   const std::int32_t n_logprobs = share.live->request.n_logprobs;
   std::vector<float> before;  // the sampler changes the row
@@ -186,7 +187,7 @@ void Engine::Impl::take_drafted(Share& share) {
     if (live.id == 0 || (branch && live.branches.empty())) return;  // the answer, the block is over
     if (lane.pending.empty() || lane.sequence.pos_max() < lane.next)
       return;  // the lane is over, or steps back
-    if (lane.pending.size() > 1) break;
+    if (lane.pending.size() > 1 || live.found) break;
     lane.took_place(1);
     if (!lane.wants_token) break;
     ++share.row;
@@ -264,12 +265,14 @@ void Engine::Impl::no_token(Live& live, Lane& lane, bool eog) {
 void Engine::Impl::take_token(Live& live, Lane& lane, Token token, Likelihood likelihood) {
   const bool trunk = lane.block == 0;
   if (trunk && plan_as_asked(live)) return;  // of a plan that was asked for, nothing is sampled yet
+  if (live.phase == Live::Phase::kCheck && take_checked(live, token, likelihood)) return;
 
   if (model_->is_eog(token)) {
     no_token(live, lane, true);
     return;
   }
-  ++live.n_sampled;
+  ++(lane.unchecked ? live.n_drafted : live.n_sampled);
+  if (trunk) live.guesses.follow(token);
   lane.sampler->accept(token);
   lane.kinds.push_back(Lane::Kind::kText);
   if (live.request.n_logprobs >= 0) {
@@ -282,11 +285,15 @@ void Engine::Impl::take_token(Live& live, Lane& lane, Token token, Likelihood li
   if (live.in_list()) {
     Outcome outcome;
     outcome.text = lane.item->push(piece);
-    if (lane.item->ended() || goes_round(lane)) outcome.action = Action::kBranchEnd;
+    const bool serial = lane.branch == 1 && live.is_exact();
+    if (lane.item->ended() || (!serial && goes_round(lane))) outcome.action = Action::kBranchEnd;
+    if (lane.unchecked) outcome.text.clear();
     act(live, lane, outcome, 1);
   } else {
     act(live, lane, lane.parser->accept(token, piece), 1);
   }
+  const bool drafts = live.in_list() && lane.unchecked && !lane.ended;
+  if (drafts && live.n_drafted >= tokens_left(live)) leave_branch(live, lane, FinishReason::kLength);
   if (live.id != 0) follow(live, lane, piece);
   if (trunk && live.id != 0 && live.phase == Live::Phase::kTrunk) (void)plan_as_asked(live);
   if (live.id != 0 && tokens_left(live) == 0 && !answer_serial_prompt(live, lane))
@@ -707,7 +714,8 @@ void Engine::Impl::stop_behind(Live& live, const Lane& lane) {
   if (live.outline) live.outline->over = true;
   for (Lane& later : live.branches) {
     if (later.branch <= lane.branch) continue;
-    if (later.stage != Lane::Stage::kDone) end_at_once(later, FinishReason::kCancelled);
+    if (later.stage != Lane::Stage::kDone || later.unchecked) end_at_once(later, FinishReason::kCancelled);
+    later.unchecked = false;
     live.segments[later.segment] = {later.block, later.branch, "", 0, 0};
     BranchResult& result = live.blocks.back().branches[static_cast<std::size_t>(later.branch) - 1];
     result.n_tokens = 0;
@@ -756,6 +764,7 @@ void Engine::Impl::tell(const Live& live, Event event) {
 void Engine::Impl::send_in_turn(Live& live) {
   for (Lane& lane : live.branches) {
     if (!lane.text) return;  // a block of the prompt
+    if (lane.unchecked) return;
     send(live, lane);
     if (lane.ended && !lane.end_sent) {
       lane.end_sent = true;

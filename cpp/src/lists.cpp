@@ -565,6 +565,13 @@ std::string ItemReader::finish() {
   return body;
 }
 
+std::string ItemReader::take_held() {
+  std::string body;
+  take(held_, body);
+  held_.clear();
+  return body;
+}
+
 // --- OutlineReader ----------------------------------------------------------------------------------------
 
 OutlineReader::OutlineReader(ListStyle style, std::string lead, std::uint32_t scripts, const ListRules* rules)

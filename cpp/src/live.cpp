@@ -55,6 +55,7 @@ void Live::book(double seconds) {
     case Phase::kPrompt:
     case Phase::kPromptBlock: timings.prompt_s += seconds; break;
     case Phase::kBlock: timings.branch_s += seconds; break;
+    case Phase::kCheck:
     case Phase::kJoin: timings.join_s += seconds; break;
     case Phase::kTrunk:
       (trunk.parser->state() == Parser::State::kPlan ? timings.plan_s : timings.trunk_s) += seconds;
@@ -97,7 +98,7 @@ void Live::cut_at_stop() {
       BranchResult& result = blocks[static_cast<std::size_t>(segment.block) - 1]
                                  .branches[static_cast<std::size_t>(segment.branch) - 1];
       result.n_tokens = 0;
-      result.reason = FinishReason::kCancelled;
+      if (result.reason != FinishReason::kRejected) result.reason = FinishReason::kCancelled;
     }
     behind = behind || cut;
   }

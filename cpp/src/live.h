@@ -12,6 +12,7 @@
 #include "aspd/kv_cache.h"
 #include "aspd/lists.h"
 #include "aspd/parser.h"
+#include "drafts.h"
 #include "lane_text.h"
 #include "stop_search.h"
 
@@ -53,6 +54,7 @@ struct Lane {
   std::vector<Token> bans;  // not to be chosen at ban_position
   bool ended = false;       // of a branch: nothing more is written
   bool end_sent = false;
+  bool unchecked = false;  // a draft that the trunk has not read: no event tells of it
   FinishReason reason = FinishReason::kStop;
   std::unique_ptr<ItemReader> item;  // of an item of the model's own list, from its lead's end on
   bool ended_answer = false;         // the model ended the answer with such an item
@@ -135,7 +137,7 @@ struct Saved {
 };
 
 struct Live {
-  enum class Phase { kQueued, kPrompt, kPromptBlock, kTrunk, kBlock, kJoin };
+  enum class Phase { kQueued, kPrompt, kPromptBlock, kTrunk, kBlock, kCheck, kJoin };
 
   RequestId id = 0;
   Request request;
@@ -152,6 +154,9 @@ struct Live {
   std::unique_ptr<ListFinder> finder;  // where the model's own lists are taken apart
   std::optional<ListFinder::Found> found;  // a list that has begun in this step
   std::unique_ptr<Outline> outline;        // of the list that the trunk, or the block, is in
+  std::unique_ptr<Drafts> drafts;          // kCheck: items of a list that the trunk reads
+  std::unique_ptr<Outline> checked;        // of that list
+  Guesses guesses;                         // what it has left of such items
   // Lanes that nobody needs any more. Their cells stay as long as there is room: the trunk's next ones then
   // come behind those that it has, and are attended to in the order in which a serial answer has them.
   std::vector<Sequence> parked;
@@ -161,6 +166,7 @@ struct Live {
   std::unique_ptr<StopSearch> stop_search;  // where there are stop strings
   bool stop_settled = false;                // what follows from one that was met has been done
   std::size_t n_sampled = 0;                // rewound ones taken off
+  std::size_t n_drafted = 0;                // sampled for an outline and drafts that are to be checked
   std::size_t n_branches = 0;               // of all blocks so far
   Timings timings;
   Clock::time_point submitted;
@@ -168,6 +174,9 @@ struct Live {
   [[nodiscard]] const Protocol* protocol() const { return request.protocol ? &*request.protocol : nullptr; }
   // Whether the open block is a list of the model's own.
   [[nodiscard]] bool in_list() const { return phase == Phase::kBlock && outline != nullptr; }
+  // Whether items of lists are drafts.
+  [[nodiscard]] bool checks() const { return finder != nullptr && request.draft_check != DraftCheck::kNone; }
+  [[nodiscard]] bool is_exact() const { return checks() && request.draft_check == DraftCheck::kExact; }
   [[nodiscard]] bool in_block() const { return phase == Phase::kPromptBlock || phase == Phase::kBlock; }
   [[nodiscard]] bool stop_met() const { return stop_search && stop_search->met(); }
   // A stop string was met: takes what stands behind it out of the answer.

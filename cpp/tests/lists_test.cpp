@@ -592,6 +592,16 @@ TEST(what_may_become_the_next_mark_is_held_back) {
   CHECK_EQ(reader.finish(), std::string());
 }
 
+TEST(text_that_is_cut_has_what_was_held_back) {
+  const ListRules r = rules();
+  ItemReader reader(style_of(kBoldNumbers), &r);
+  CHECK_EQ(reader.push(" hot.\n2"), std::string(" hot."));
+  CHECK_EQ(reader.take_held(), std::string("\n2"));
+  CHECK(!reader.ended());
+  CHECK(!reader.holds());
+  CHECK_EQ(reader.size(), std::string(" hot.\n2").size());
+}
+
 TEST(item_that_holds_code_a_table_or_a_calculation_says_so) {
   check_builds_on(kBoldNumbers, " so:\n   ```py\n   x\n   ```", "code");
   check_builds_on(kBoldNumbers, "\n```\n2. **x**\n\nNo end.\n# x\n```", "code");

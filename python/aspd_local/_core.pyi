@@ -17,6 +17,7 @@ __all__: list[str] = [
     "BranchResult",
     "ChatTemplate",
     "DEFAULT_CELLS",
+    "DraftCheck",
     "Embedder",
     "EmbedderOptions",
     "Engine",
@@ -228,6 +229,14 @@ class ListRules:
     @lead_ends.setter
     def lead_ends(self, arg0: collections.abc.Sequence[str]) -> None: ...
     @property
+    def least_lead(self) -> float: ...
+    @least_lead.setter
+    def least_lead(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
+    def least_window(self) -> float: ...
+    @least_window.setter
+    def least_window(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    @property
     def max_bytes(self) -> int: ...
     @max_bytes.setter
     def max_bytes(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
@@ -263,6 +272,10 @@ class ListRules:
     def number_ends(self) -> list[str]: ...
     @number_ends.setter
     def number_ends(self, arg0: collections.abc.Sequence[str]) -> None: ...
+    @property
+    def window(self) -> int: ...
+    @window.setter
+    def window(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 
 class Protocol:
     """
@@ -597,7 +610,14 @@ class AskedPart:
     title: str
     def __init__(self, title: str, heading: str) -> None: ...
 
+class DraftCheck(enum.Enum):
+    CUT = 2
+    EXACT = 3
+    LEAD = 1
+    NONE = 0
+
 class Request:
+    draft_check: DraftCheck
     plan_always: bool
     prompt: Layout
     protocol: Protocol | None
@@ -640,6 +660,7 @@ class Request:
 class FinishReason(enum.Enum):
     CANCELLED = 2
     LENGTH = 1
+    REJECTED = 3
     STOP = 0
 
 class EventKind(enum.Enum):

@@ -737,7 +737,12 @@ def _rule(bound: _core.Protocol) -> JoinRule:
 
 
 def _reason(reason: _core.FinishReason) -> FinishReason:
-    reasons: dict[str, FinishReason] = {"STOP": "stop", "LENGTH": "length", "CANCELLED": "cancelled"}
+    reasons: dict[str, FinishReason] = {
+        "STOP": "stop",
+        "LENGTH": "length",
+        "CANCELLED": "cancelled",
+        "REJECTED": "rejected",
+    }
     return reasons[reason.name]
 
 

@@ -6,12 +6,13 @@ import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from aspd_local import _core
 from aspd_local.layout import JOIN_RULES, JoinRule
 
 Plan = Literal["auto", "always"]
+DraftCheck = Literal["none", "lead", "cut", "exact"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,12 @@ class Options:
         tools: functions that a chat's model may call, as in OpenAI's requests; its template tells it of
             them, and what it calls is part of the text. The answer is serial unless a protocol is named.
         max_branches: a plan with more is decoded serially.
+        draft_check: what of a list's second and later items stands in the answer (protocol `intrinsic`). They
+            are written beside the first, so they do not know the items before them. "none": all of it.
+            "lead": up to the first item whose lead is implausible behind the items before it. "cut": up to
+            where the text becomes implausible. "exact": up to the first token that the model would not have
+            chosen itself: the answer is the serial one, but for last bits of wider steps. With a check, text
+            of these items is told once it stands; behind what stands, the answer goes on serially.
         join_rule: instead of the protocol's own: how positions go on after a join (DESIGN, section 4). For
             comparisons: a model was made for one of them. An answer that would end with its block goes on.
     """
@@ -58,11 +65,16 @@ class Options:
     logprobs: int | None = None
     tools: Sequence[Mapping[str, Any]] | None = None
     max_branches: int = 16
+    draft_check: DraftCheck = "none"
     join_rule: JoinRule | None = None
 
     def __post_init__(self) -> None:
         if self.plan not in ("auto", "always"):
             raise ValueError(f"plan must be 'auto' or 'always', not {self.plan!r}")
+        if self.draft_check not in get_args(DraftCheck):
+            raise ValueError(
+                f"draft_check must be one of {', '.join(get_args(DraftCheck))}, not {self.draft_check!r}"
+            )
         if self.join_rule is not None and self.join_rule not in JOIN_RULES:
             raise ValueError(f"join_rule must be one of {', '.join(JOIN_RULES)}, not {self.join_rule!r}")
         if self.max_tokens is not None and self.max_tokens < 1:
@@ -92,6 +104,7 @@ class Options:
         request.stop = self.stop_strings()
         request.plan_always = self.plan == "always"
         request.max_branches = self.max_branches
+        request.draft_check = _core.DraftCheck[self.draft_check.upper()]
         request.n_logprobs = -1 if self.logprobs is None else self.logprobs
         return request
 

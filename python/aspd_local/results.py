@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-FinishReason = Literal["stop", "length", "cancelled"]
+FinishReason = Literal["stop", "length", "cancelled", "rejected"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,8 @@ class Branch:
         token_ids: [n] as they are in the cache: seed, body, closing marker.
         span: (begin, end) of `text` in `Answer.text`, in code points.
         n_tokens: sampled tokens of the body.
-        end_reason: "stop", "length" or "cancelled".
+        end_reason: "stop", "length" or "cancelled"; "rejected": `draft_check` kept the beginning of its
+            text or nothing, and the answer goes on behind the block.
     """
 
     title: str

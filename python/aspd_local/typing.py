@@ -31,6 +31,7 @@ class AnswerOptions(TypedDict, total=False):
     logprobs: int | None
     tools: Sequence[Mapping[str, Any]] | None
     max_branches: int
+    draft_check: Literal["none", "lead", "cut", "exact"]
     join_rule: JoinRule | None
 
 

@@ -30,6 +30,7 @@ BODIES = ("cgbfhjklpqrstvwxyzGI;?&@%", "FJKLM", "NOPQRS", "UVWYZT")
 END = "\n---\nEnd"
 
 Told = list[_core.Event]
+DraftCheck = _core.DraftCheck
 STOP, LENGTH = _core.FinishReason.STOP, _core.FinishReason.LENGTH
 
 
@@ -64,16 +65,26 @@ class _Choices:
             self.add([said[-size:] for size in range(2, 6)], [(before + text)[n]])
 
 
-def _script(first_body: str = "", end: str = END) -> Script:
-    """first_body: instead of one that the context words. end: what stands behind the list."""
+def _script(first_body: str = "", end: str = END, other_lead: str = "") -> Script:
+    """first_body: instead of one that the context words. end: what stands behind the list. other_lead: the
+    third in an outline.
+    """
     choices = _Choices()
+    if other_lead:
+        first, rest = other_lead[0], other_lead[1:]
+        choices.add(["3", "\n3"], ["."])
+        choices.add(["3.", "\n3."], [" "])
+        choices.add([f"{ELISION}\n3. ", "\n3. ", "3. "], [first])
+        choices.chain(f". {first}", f"{rest}:")
+        choices.add([f"{letter}\n3. " for letter in BODIES[1]], [LEADS[2][0]])
+        choices.add(["3. X", ". X", " X"], [LEADS[2][1]])
     choices.add(["m:", "Hm:", "!Hm:"], ["\n"])
     choices.add(["m:\n", "Hm:\n", "!Hm:\n"], ["1"])
     choices.chain(end[:2], end[2:])
     texts = ["!Hm:", f"End{EOS}"]
     for number, (lead, letters) in enumerate(zip(LEADS, BODIES, strict=True), 1):
         behind = str(number + 1) if number < len(LEADS) else end[1]
-        texts.append(f"{number}. {lead}:")
+        texts.append(f"{lead}:" if other_lead and number == 3 else f"{number}. {lead}:")
         choices.add([f":\n{number}", f"~\n{number}"], ["."])
         choices.add([f"{lead[-1]}:", f"{lead}:", f" {lead}:"], [" "])
         choices.add([f"{lead[-1]}: {ELISION}\n"], [behind])
@@ -94,6 +105,12 @@ def lister(tiny_folder: Path) -> TinyModel:
 def calculator(tiny_folder: Path) -> TinyModel:
     """Late in the first body stands a calculation."""
     return write_scripted(tiny_folder / "calculator.gguf", _script("cgbfhjklpqr+9=5w"), seed=3)
+
+
+@pytest.fixture(scope="module")
+def forgetful(tiny_folder: Path) -> TinyModel:
+    """In an outline its third lead is not the one that it writes behind the second body."""
+    return write_scripted(tiny_folder / "forgetful.gguf", _script(other_lead="uC"), seed=3)
 
 
 def lists(**rules: Any) -> _core.Protocol:
@@ -532,6 +549,214 @@ def test_logprobs_of_a_fork_that_was_taken_back_are_those_of_the_serial_answer(c
     assert likelihoods(told, (0, 1)) == pytest.approx(likelihoods(serial, (0,)), abs=1e-3)
 
 
+# --- drafts that are checked -------------------------------------------------------------------------------
+
+CHECKS = [DraftCheck.LEAD, DraftCheck.CUT, DraftCheck.EXACT]
+
+
+def checked(told: Told) -> list[str]:
+    """How the branches ended."""
+    return [branch.reason.name for block in check(told).blocks for branch in block.branches]
+
+
+def check_exact(engine: _core.Engine, tiny: TinyModel, **options: Any) -> _core.Result:
+    """With the check "exact" an answer is the serial one: text, tokens, usage, likelihoods, end."""
+    serial = tell(engine, wanted(tiny, None, n_logprobs=0, **options))
+    told = tell(engine, wanted(tiny, lists(), n_logprobs=0, draft_check=DraftCheck.EXACT, **options))
+    result, expected = check(told), serial[-1].result
+    assert result.text == expected.text
+    assert result.layout.token_ids == expected.layout.token_ids
+    assert (result.finish_reason, result.stop_match) == (expected.finish_reason, expected.stop_match)
+    timings = result.timings
+    assert timings.trunk_tokens + timings.branch_tokens == expected.timings.trunk_tokens
+    assert timings.plan_tokens == 0
+    assert sorted(likelihoods(told, range(5))) == pytest.approx(
+        sorted(likelihoods(serial, (0,))), rel=1e-3, abs=1e-3
+    )
+    _check_empty(engine)
+    return result
+
+
+@pytest.mark.parametrize("model", ["lister", "calculator", "forgetful"])
+def test_exact_is_the_serial_answer(model: str, request: pytest.FixtureRequest) -> None:
+    tiny: TinyModel = request.getfixturevalue(model)
+    engine = open_engine(tiny)
+    sampled: list[dict[str, Any]] = [
+        {"temperature": temperature, "seed": seed, "max_tokens": 90, **more}
+        for temperature, seeds in ((1.0, 25), (3.0, 10))
+        for seed in range(seeds)
+        for more in ({}, {"repeat_penalty": 1.3, "presence_penalty": 0.5})
+    ]
+    answers = [check_exact(engine, tiny, **options) for options in [{}, *sampled]]
+    if model == "calculator":  # its forks are taken back
+        return
+    n_forked = sum(bool(each.blocks) for each in answers)
+    n_steps = sum(steps_of(engine, wanted(tiny, None, **options)) for options in [{}, *sampled])
+    assert n_forked > 10
+    assert sum(each.timings.steps for each in answers) < n_steps
+
+
+@pytest.mark.parametrize("model", ["lister", "forgetful"])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_exact_is_the_serial_answer_at_any_length(
+    model: str, temperature: float, request: pytest.FixtureRequest
+) -> None:
+    tiny: TinyModel = request.getfixturevalue(model)
+    engine = open_engine(tiny)
+    for _ in range(12):  # bodies are short, it learns: a list forks where few tokens are left too
+        answer(engine, wanted(tiny, lists()))
+    answers = [
+        check_exact(engine, tiny, temperature=temperature, seed=7, max_tokens=most) for most in range(1, 80)
+    ]
+    assert sum(bool(each.blocks) for each in answers) > 3
+
+
+def test_exact_stops_where_the_serial_answer_does(engine: _core.Engine, lister: TinyModel) -> None:
+    """Also across the border of two items."""
+    whole = answer(engine, wanted(lister, None)).text
+    stops = {whole[at : at + size] for at in range(len(whole)) for size in (1, 2, 5)}
+    assert whole[whole.index("\n3.") - 1 :][:5] in stops
+    n_cut_in_block = 0
+    for stop in sorted(stops):
+        told = tell(engine, wanted(lister, lists(), stop=[stop], draft_check=DraftCheck.EXACT))
+        cut = check(told)
+        assert cut.text == whole[: whole.index(stop)], stop
+        assert (cut.finish_reason, cut.stop_match) == (STOP, stop)
+        n_cut_in_block += len(cut.blocks)
+    assert n_cut_in_block > 20
+
+
+@pytest.mark.parametrize("draft_check", CHECKS)
+@pytest.mark.parametrize("model", ["lister", "forgetful"])
+def test_stop_string_cuts_an_answer_whose_drafts_are_checked(
+    model: str, draft_check: _core.DraftCheck, request: pytest.FixtureRequest
+) -> None:
+    """Where a search in the whole text finds it; no token behind it is told, ends are told as they are."""
+    tiny: TinyModel = request.getfixturevalue(model)
+    engine = open_engine(tiny, n_lanes=5)  # few rows: a check takes several steps
+
+    def ask(**options: Any) -> Told:
+        return tell(engine, wanted(tiny, lists(), draft_check=draft_check, n_logprobs=0, **options))
+
+    whole = ask()[-1].result
+    dice = random.Random(2)
+    n_cut_in_block = 0
+    for at in [n % len(whole.text) for n in range(200)]:
+        stop = whole.text[at : at + dice.randint(1, 12)]
+        told = ask(stop=[stop])
+        cut = check_stopped(told, whole, stop)
+        n_cut_in_block += len(cut.blocks)
+        ids = [each.token for event in told for each in event.likelihoods]
+        assert len(tiny.vocabulary.decode(ids)) <= len(cut.text), stop
+        if draft_check == DraftCheck.EXACT:
+            serial = tell(engine, wanted(tiny, None, n_logprobs=0, stop=[stop]))
+            assert likelihoods(told, range(5)) == pytest.approx(likelihoods(serial, (0,)), rel=1e-3, abs=1e-3)
+        ends = [event.reason for event in told if event.kind == _core.EventKind.END]
+        if len(stop) < 7:  # no item stands inside of it
+            assert ends == [each.reason for block in cut.blocks for each in block.branches]
+        _check_empty(engine)
+    assert n_cut_in_block > 20
+
+
+def test_an_implausible_lead_drops_its_item_and_those_behind_it(forgetful: TinyModel) -> None:
+    engine = open_engine(forgetful)
+    drafted = check(tell(engine, wanted(forgetful, lists())))
+    assert [branch.title for branch in drafted.blocks[0].branches] == ["XA", "XB", "uC", "XD"]
+    told = tell(engine, wanted(forgetful, lists(), draft_check=DraftCheck.LEAD))
+    assert checked(told) == ["STOP", "STOP", "REJECTED", "REJECTED"]
+    result = told[-1].result
+    assert bodies(result)[:2] == bodies(drafted)[:2]
+    assert bodies(result)[2:] == ["", ""]
+    assert [len(branch.token_ids) for branch in result.blocks[0].branches[2:]] == [0, 0]
+    kept = drafted.text[: drafted.text.index("\n3.")]
+    serial = answer(engine, wanted(forgetful, None, behind=kept)).text
+    assert result.text == kept + serial
+    assert "uC" not in result.text
+    lenient = lists(least_lead=-1e9)
+    every = check(tell(engine, wanted(forgetful, lenient, draft_check=DraftCheck.LEAD)))
+    assert every.text == drafted.text
+    _check_empty(engine)
+
+
+def test_an_item_is_cut_where_it_becomes_implausible(forgetful: TinyModel) -> None:
+    engine = open_engine(forgetful)
+    drafted = check(tell(engine, wanted(forgetful, lists())))
+    strict = lists(window=2, least_window=-3.0)
+    told = tell(engine, wanted(forgetful, strict, draft_check=DraftCheck.CUT))
+    assert checked(told) == ["STOP", "STOP", "REJECTED", "REJECTED"]
+    result = told[-1].result
+    kept = drafted.text[: drafted.text.index("uC")]
+    assert result.text == kept + answer(engine, wanted(forgetful, None, behind=kept)).text
+    lenient = lists(least_window=-1e9)
+    every = check(tell(engine, wanted(forgetful, lenient, draft_check=DraftCheck.CUT)))
+    assert every.text == drafted.text
+    _check_empty(engine)
+
+
+def test_items_that_stand_are_the_answer_without_a_check(engine: _core.Engine, lister: TinyModel) -> None:
+    whole = answer(engine, wanted(lister, lists()))
+    for draft_check in (DraftCheck.LEAD, DraftCheck.CUT):
+        told = tell(engine, wanted(lister, lists(), draft_check=draft_check, n_logprobs=0))
+        result = check(told)
+        assert result.text == whole.text
+        assert bodies(result) == bodies(whole)
+        assert lister.vocabulary.decode(list(result.layout.token_ids)) == result.text
+        timings = result.timings
+        sampled = timings.trunk_tokens + timings.branch_tokens
+        assert len(likelihoods(told, range(5))) == sampled
+
+
+@pytest.mark.parametrize("draft_check", CHECKS)
+def test_no_draft_is_told_before_it_is_checked(
+    engine: _core.Engine, lister: TinyModel, draft_check: _core.DraftCheck
+) -> None:
+    told = tell(engine, wanted(lister, lists(), draft_check=draft_check))
+    first = next(n for n, event in enumerate(told) if event.branch > 1)
+    ends = [n for n, event in enumerate(told) if event.kind == _core.EventKind.END and event.branch == 1]
+    assert ends[0] < first
+
+
+@pytest.mark.parametrize("draft_check", CHECKS)
+@pytest.mark.parametrize("model", ["lister", "forgetful"])
+def test_cancelled_at_any_step_of_a_check_everything_is_given_back(
+    model: str, draft_check: _core.DraftCheck, request: pytest.FixtureRequest
+) -> None:
+    tiny: TinyModel = request.getfixturevalue(model)
+    engine = open_engine(tiny, n_lanes=5)  # few rows: a check takes several steps
+
+    def ask() -> _core.Request:
+        return wanted(tiny, lists(), draft_check=draft_check, n_logprobs=0)
+
+    whole = answer(engine, ask()).text
+    n_in_block = 0
+    for k in range(steps_of(engine, ask())):
+        n = engine.submit(ask())
+        told = [event for _ in range(k) for event in engine.step()]
+        engine.cancel(n)
+        told += run(engine)
+        cut = check(told)
+        assert cut.finish_reason == _core.FinishReason.CANCELLED
+        assert whole.startswith(cut.text)
+        n_in_block += len(cut.blocks)
+        _check_empty(engine)
+    assert n_in_block > 5
+
+
+@pytest.mark.parametrize("draft_check", CHECKS)
+def test_a_check_samples_no_more_than_max_tokens(
+    engine: _core.Engine, lister: TinyModel, draft_check: _core.DraftCheck
+) -> None:
+    for most in range(1, 80):
+        told = tell(engine, wanted(lister, lists(), max_tokens=most, draft_check=draft_check, n_logprobs=0))
+        result = check(told)
+        timings = result.timings
+        n = timings.trunk_tokens + timings.branch_tokens + timings.plan_tokens
+        assert n == most if result.finish_reason == LENGTH else n <= most
+        assert len(likelihoods(told, range(5))) == timings.trunk_tokens + timings.branch_tokens
+        assert lister.vocabulary.decode(list(result.layout.token_ids)) == result.text
+        _check_empty(engine)
+
+
 # --- an engine that is too small ---------------------------------------------------------------------------
 
 
@@ -582,5 +807,6 @@ def _random_request(tiny: TinyModel, dice: random.Random) -> _core.Request:
         stop=dice.choice([[], [], ["X"], ["B"], ["Q", "\n4"]]),
         n_logprobs=dice.choice([-1, 0, 3]),
         max_branches=dice.choice([2, 3, 16]),
+        draft_check=dice.choice([DraftCheck.NONE, *CHECKS]),
         retain=dice.random() < 0.5,
     )

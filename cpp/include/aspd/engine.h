@@ -43,6 +43,16 @@ struct AskedPart {
   std::string heading;  // before its body in the answer's text, what parts it from the one before included
 };
 
+// What of a list's second and later items stands in the answer. They are written without those before them
+// (protocol `intrinsic`); with a check the trunk reads them where they stand, no text of them leaves before,
+// and it goes on by itself behind what it keeps.
+enum class DraftCheck {
+  kNone,  // all of it, as it was written; nothing is read
+  kLead,  // up to the first item whose lead is implausible (ListRules::least_lead)
+  kCut,   // up to the first token at which the text becomes implausible (ListRules::least_window)
+  kExact  // up to the first token that the trunk does not choose itself: the answer is the serial one
+};
+
 struct Request {
   Layout prompt;                     // ends with a token of the trunk
   std::optional<Protocol> protocol;  // none: serial
@@ -62,6 +72,7 @@ struct Request {
   std::vector<std::string> stop;   // strings that end the answer; not part of its text
   bool plan_always = false;        // open the plan at once
   std::int32_t max_branches = 16;  // of one block; a plan with more is decoded serially
+  DraftCheck draft_check = DraftCheck::kNone;  // of items of the model's own lists
   std::int32_t n_logprobs =
       -1;              // likeliest tokens told beside each one of the text, 0 to 20; -1: none is told
   bool retain = true;  // keep the answer in the cache when it is done
@@ -71,7 +82,8 @@ struct Request {
   std::vector<std::vector<Token>> script;
 };
 
-enum class FinishReason { kStop, kLength, kCancelled };
+// kRejected: of a branch only; Request::draft_check has kept its beginning, or nothing.
+enum class FinishReason { kStop, kLength, kCancelled, kRejected };
 
 struct BranchResult {
   std::string title;

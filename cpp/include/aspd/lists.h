@@ -93,6 +93,8 @@ class ItemReader {
   std::string push(std::string_view bytes);
   // The text ends: what of the held bytes belongs to the body after all.
   std::string finish();
+  // The text is cut: all of the held bytes belong to the body.
+  std::string take_held();
   [[nodiscard]] bool ended() const { return ended_; }
   // Whether bytes are held back.
   [[nodiscard]] bool holds() const { return !held_.empty(); }

@@ -52,6 +52,10 @@ struct ListRules {
   float max_order = 4.0F;  // natural logarithm of how much likelier the leads are in their own order than
                            // with the second and the third exchanged; above: the items build on each other
   int max_tail = 80;       // tokens of an end of the answer that an outline may write
+  // Request::draft_check; natural logarithms of probabilities, means over tokens.
+  float least_lead = -2.0F;    // of an item's lead
+  float least_window = -3.0F;  // of the last tokens of an item
+  int window = 8;              // that many of them
 };
 
 struct Protocol {

@@ -30,6 +30,15 @@ class Plan(str, Enum):
     ALWAYS = "always"
 
 
+class DraftCheck(str, Enum):
+    """What of a list's items stands that were written beside the first."""
+
+    NONE = "none"
+    LEAD = "lead"
+    CUT = "cut"
+    EXACT = "exact"
+
+
 class Repack(str, Enum):
     """Whether weights are laid out anew for the processor."""
 
@@ -122,6 +131,15 @@ class AnswerFlags:
     plan: Annotated[
         Plan, _option("--plan", help="auto: the model decides whether it forks; always: it must.", panel=_HOW)
     ] = Plan.AUTO
+    draft_check: Annotated[
+        DraftCheck,
+        _option(
+            "--draft-check",
+            help="What of a list's items stands: all; up to an implausible lead; up to implausible text; "
+            "what a serial answer says.",
+            panel=_HOW,
+        ),
+    ] = DraftCheck.NONE
     system: Annotated[
         str | None, _option("--system", metavar="TEXT", help="System message.", panel=_SAMPLING)
     ] = None
@@ -183,6 +201,7 @@ class AnswerFlags:
         return {
             "parallel": self.parallel(),
             "plan": "always" if self.plan is Plan.ALWAYS else "auto",
+            "draft_check": self.draft_check.value,
             "max_tokens": self.max_tokens,
             "temperature": self.temperature,
             "top_k": self.top_k,

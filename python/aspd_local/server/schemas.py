@@ -44,14 +44,15 @@ class Body(BaseModel):
 class Extension(Body):
     """What other servers do not have.
 
-    stream "live": chunks carry the events of branches as they happen. parallel, plan, max_branches: as in
-    aspd_local.options.Options.
+    stream "live": chunks carry the events of branches as they happen. parallel, plan, max_branches,
+    draft_check: as in aspd_local.options.Options.
     """
 
     stream: Literal["reading", "live"] = "reading"
     parallel: Name = "auto"
     plan: Literal["auto", "always"] = "auto"
     max_branches: Annotated[StrictInt, Field(ge=1, le=16)] = 16
+    draft_check: Literal["none", "lead", "cut", "exact"] = "none"
 
 
 class StreamOptions(Body):

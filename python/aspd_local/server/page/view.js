@@ -5,7 +5,7 @@ import { markdown } from "./markdown.js";
 import { progress, seconds, summary } from "./summary.js";
 import { timeline } from "./timeline.js";
 
-const ENDINGS = { stop: "done", length: "cut off", cancelled: "stopped" };
+const ENDINGS = { stop: "done", length: "cut off", cancelled: "stopped", rejected: "written anew" };
 const NAMES = { parallel: "Parallel", serial: "Serial" };
 
 /**
