@@ -288,6 +288,7 @@ def test_number_of_lanes_does_not_change_the_text(
         assert _core.EventKind.FORK in kinds(two)
 
 
+@pytest.mark.timeout(400)  # some 70 s alone on two cores
 def test_a_thousand_schedules_give_the_same_texts(engine: _core.Engine, lister: TinyModel) -> None:
     """Requests that share steps, with as many lanes as there are: bodies end in any order."""
     dice = random.Random(7)
