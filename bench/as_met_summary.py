@@ -77,7 +77,9 @@ def read(folders: Iterable[Path]) -> dict[str, list[Pair]]:
 
 
 def summary(found: Sequence[Pair]) -> Row:
-    """All figures of one protocol; JSON values."""
+    """All figures of one protocol; JSON values. Raises ValueError for answers without times."""
+    if not all(pair.serial["seconds"] and pair.other["seconds"] for pair in found):
+        raise ValueError("answers without times, of bench/many_texts.py: they are for judging texts")
     forked = [pair for pair in found if pair.forked]
     plain = [pair for pair in found if not pair.forked]
     titled = [pair for pair in found if pair.titled]

@@ -443,14 +443,13 @@ bool Engine::Impl::set_youngest_aside() {
       lane.stage = Lane::Stage::kWaiting;
     }
     trunk.sequence = Sequence();
-    live.parked.clear();
     if (live.in_list()) {
       live.outline->over = true;
       live.outline->lane.sequence = Sequence();
     } else if (live.outline) {
       drop_outline(live);
-      live.parked.clear();
     }
+    live.parked.clear();
   }
   live.set_aside = true;
   queue_.push_front(std::move(live_.back()));

@@ -171,8 +171,9 @@ class Engine::Impl {
   void conduct(Live& live);
   void begin_outline(Live& live);
   void drop_outline(Live& live);
-  void park(Live& live, const Sequence& sequence);
+  [[nodiscard]] bool take_back(Live& live, Lane& lane, std::size_t n, Token ban);
   [[nodiscard]] bool clear_parked();
+  [[nodiscard]] bool has_spare(std::size_t n_cells);
   [[nodiscard]] bool drop_an_outline();
   [[nodiscard]] bool should_fork(const Live& live) const;
   [[nodiscard]] double gain_of_list(const Live& live, std::size_t n_items) const;

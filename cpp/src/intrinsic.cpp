@@ -63,8 +63,7 @@ void Engine::Impl::begin_outline(Live& live) {
   const Protocol& protocol = *live.protocol();
   if (static_cast<int>(live.blocks.size()) >= protocol.max_blocks || trunk.pending.size() != 1) return;
   if (gain_of_list(live, kReadyItems) < kLeastGain) return;
-  if ((cache_.sequences_free() < 1 || cache_.cells_free() < kOutlineCells) && !clear_parked()) return;
-  if (cache_.sequences_free() < 1 || cache_.cells_free() < kOutlineCells) return;
+  if (!has_spare(kOutlineCells)) return;
   if (count_running() >= static_cast<std::size_t>(options_.n_lanes)) return;
 
   // The tokens that spell the list so far. One that begins before it cannot be parted.
@@ -113,9 +112,10 @@ void Engine::Impl::drop_outline(Live& live) {
   live.trunk.item.reset();
 }
 
-// Keeps the cells of a sequence that is about to step back taken, where an id is free.
-void Engine::Impl::park(Live& live, const Sequence& sequence) {
-  if (sequence && cache_.sequences_free() > 0) live.parked.push_back(sequence.fork());
+// The outline's last n tokens are taken back. Their cells stay taken where an id is free.
+bool Engine::Impl::take_back(Live& live, Lane& lane, std::size_t n, Token ban) {
+  if (lane.sequence && cache_.sequences_free() > 0) live.parked.push_back(lane.sequence.fork());
+  return lane.rewind(n, 1, ban);
 }
 
 // Gives back the cells of lanes that nobody needs; false: there are none.
@@ -126,6 +126,12 @@ bool Engine::Impl::clear_parked() {
     live->parked.clear();
   }
   return found;
+}
+
+// Whether an id and cells are free, without evicting anything that could be used again.
+bool Engine::Impl::has_spare(std::size_t n_cells) {
+  const auto spare = [&] { return cache_.sequences_free() > 0 && cache_.cells_free() >= n_cells; };
+  return spare() || (clear_parked() && spare());
 }
 
 // Makes room where cells have run out: an outline that nothing depends on yet.
@@ -176,9 +182,8 @@ void Engine::Impl::write_lead_again(Live& live, Outline& outline) {
     if (at > mark.size()) break;
   }
   const std::size_t n = outline.open.token_ids.size() - n_kept;
-  park(live, lane.sequence);
   const bool can = n_kept > 0 && n > 0 && ++outline.n_retried <= kMostRetries &&
-                   lane.rewind(n, 1, outline.open.token_ids[n_kept]);
+                   take_back(live, lane, n, outline.open.token_ids[n_kept]);
   if (!can) {
     write_end(live, outline);
     return;
@@ -193,11 +198,10 @@ void Engine::Impl::write_lead_again(Live& live, Outline& outline) {
 // The list has been going on for long enough: the item that has begun is taken back, and what stands behind
 // the list is written instead.
 void Engine::Impl::write_end(Live& live, Outline& outline) {
-  park(live, outline.lane.sequence);
   outline.exhausted = true;
   outline.likely.clear();
-  if (outline.open.token_ids.empty() ||
-      !outline.lane.rewind(outline.open.token_ids.size(), 1, outline.open.token_ids.front())) {
+  const std::vector<Token>& open = outline.open.token_ids;
+  if (open.empty() || !take_back(live, outline.lane, open.size(), open.front())) {
     outline.reader.stop(OutlineReader::End::kGoesOn);
     outline.over = true;
     return;
@@ -251,8 +255,7 @@ bool Engine::Impl::builds_in_order(Live& live) {
     wanted.push_back(false);
   }
   add(outline.style.mark(3), one);
-  if ((cache_.sequences_free() < 1 || cache_.cells_free() < ids.size()) && !clear_parked()) return true;
-  if (cache_.sequences_free() < 1 || cache_.cells_free() < ids.size()) return true;
+  if (!has_spare(ids.size())) return true;
   double exchanged = 0;
   try {
     Sequence trial = outline.lane.sequence.fork(outline.behind_separator);
@@ -391,8 +394,7 @@ bool Engine::Impl::fork_list(Live& live) {
     return false;
   std::size_t n_cells = outline.n_items();
   for (const Outline::Item& item : outline.items) n_cells += item.token_ids.size() + kOutlineCells / 4;
-  if (cache_.sequences_free() < 1) (void)clear_parked();
-  if (cache_.sequences_free() < 1 || !finds_room(n_cells, live)) return false;
+  if (!has_spare(0) || !finds_room(n_cells, live)) return false;
 
   (live.checks() ? live.n_drafted : live.n_sampled) += outline.n_sampled;
   live.guesses = {};

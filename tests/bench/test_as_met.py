@@ -444,6 +444,12 @@ def test_many_answers_are_under_way_at_once() -> None:
     assert all(row["seconds"] == 0 for row in rows)
 
 
+def test_answers_without_times_have_no_speed(tmp_path: Path) -> None:
+    rows = many_texts.ask_all(Steps(), [(own(1), side) for side in ("auto", "off")], 2, 64)
+    with pytest.raises(ValueError, match="without times"):
+        as_met_summary.summary(as_met_summary.read([write(tmp_path, list(rows))])["auto"])
+
+
 def test_which_side_comes_first_alternates_and_other_questions_lie_between(tmp_path: Path) -> None:
     model = Fake()
     as_met.run(model, [own(1), own(2), own(3)], tmp_path, as_met.Settings())
