@@ -244,21 +244,21 @@ def mixed(asked: Sequence[OwnQuestion]) -> list[OwnQuestion]:
     return found
 
 
-def vicuna() -> list[OwnQuestion]:
-    """First turns of the Vicuna Bench, their category as the kind."""
+def packaged(suite: str) -> list[OwnQuestion]:
+    """First turns of a suite of `aspd eval` in English, their category as the kind."""
     from aspd_local.eval import suites
 
     return [
-        OwnQuestion(id=f"vicuna-{each.key}", language="en", kind=each.category, text=each.turns[0])
-        for each in suites.load("vicuna").questions
+        OwnQuestion(id=f"{suite}-{each.key}", language="en", kind=each.category, text=each.turns[0])
+        for each in suites.load(suite).questions
     ]
 
 
 def add_choice(parser: argparse.ArgumentParser) -> None:
     """The options of chosen()."""
-    parser.add_argument("--suite", choices=["own", "vicuna"], default="own")
+    parser.add_argument("--suite", choices=["own", "vicuna", "gsm8k"], default="own")
     parser.add_argument(
-        "--split", choices=["develop", "test", "all"], help="default: develop of the own suite, all of vicuna"
+        "--split", choices=["develop", "test", "all"], help="default: develop of the own suite, all of others"
     )
     parser.add_argument("--languages", type=words, default=[], help="such as de,fr; default: all")
     parser.add_argument("--kinds", type=words, default=[], help="such as list,recipe; default: all")
@@ -267,7 +267,7 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
 
 def chosen(args: argparse.Namespace) -> list[OwnQuestion]:
     """The questions that the options name. Raises ValueError where there are none."""
-    found = questions.corpus() if args.suite == "own" else vicuna()
+    found = questions.corpus() if args.suite == "own" else packaged(args.suite)
     for name, known in (("languages", "language"), ("kinds", "kind")):
         wanted = getattr(args, name)
         if wanted and (unknown := set(wanted) - {getattr(each, known) for each in found}):

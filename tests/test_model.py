@@ -274,19 +274,57 @@ def listing(tiny_folder: Path) -> TinyModel:
     return write_scripted(tiny_folder / "listing.gguf", script, seed=18, vocabulary=vocabulary)
 
 
+def _set_rules(monkeypatch: pytest.MonkeyPatch, **rules: Any) -> None:
+    known = protocol.list_rules
+
+    def changed(file: protocol.ProtocolFile) -> _core.ListRules:
+        found = known(file)
+        for name, value in rules.items():
+            setattr(found, name, value)
+        return found
+
+    monkeypatch.setattr(protocol, "list_rules", changed)
+
+
 @pytest.fixture
 def plain(listing: TinyModel, monkeypatch: pytest.MonkeyPatch) -> Iterator[Model]:
     """Two items are a list to it: a model with so short a memory does not count further."""
-    known = protocol.list_rules
-
-    def rules(file: protocol.ProtocolFile) -> _core.ListRules:
-        found = known(file)
-        found.min_items = 2
-        return found
-
-    monkeypatch.setattr(protocol, "list_rules", rules)
+    _set_rules(monkeypatch, min_items=2, separator="\n")
     with Model(listing.path, **EXACT, profile="off") as model:
         yield model
+
+
+def test_text_behind_a_list_without_blank_lines_stands_behind_one(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An outline has blank lines; in the answer the items are parted as the list is from the text before."""
+    listed = "So:\n1. X: klmnopqvyz\n2. Y: ghj\n\nEnd"
+    script = Script([f"assistant\n{listed}{EOS}", "...\n\n2. Y:"])
+    file = write_scripted(
+        tiny_folder / "tight.gguf", script, seed=18, vocabulary=Vocabulary(markers="absent")
+    )
+    _set_rules(monkeypatch, min_items=2)
+    with Model(file.path, **EXACT, profile="off") as model:
+        answer = model.chat("Hello", temperature=0)
+        assert answer.text == model.chat("Hello", temperature=0, parallel="off").text == listed
+        assert [len(block.branches) for block in answer.blocks] == [2]
+
+
+@pytest.mark.parametrize(
+    ("rules", "told"),
+    [
+        ({"separator": ""}, "a separator of one or two newlines"),
+        ({"separator": "\n---\n"}, "a separator of one or two newlines"),
+        ({"ready_items": 2}, "ready_items of 3 at least"),
+        ({"min_items": 1}, "min_items of 2"),
+    ],
+)
+def test_rules_for_lists_that_cannot_be_kept_are_refused(
+    listing: TinyModel, monkeypatch: pytest.MonkeyPatch, rules: dict[str, Any], told: str
+) -> None:
+    _set_rules(monkeypatch, **rules)
+    with Model(listing.path, **EXACT, profile="off") as model, pytest.raises(ProtocolError, match=told):
+        model.chat("Hello", temperature=0)
 
 
 def test_a_model_without_markers_takes_its_own_lists_apart(plain: Model) -> None:

@@ -55,6 +55,8 @@ void bind_protocol(py::module_& m) {
       .def_readwrite("max_items", &ListRules::max_items)
       .def_readwrite("max_words", &ListRules::max_words)
       .def_readwrite("max_bytes", &ListRules::max_bytes)
+      .def_readwrite("separator", &ListRules::separator)
+      .def_readwrite("ready_items", &ListRules::ready_items)
       .def_readwrite("min_mark", &ListRules::min_mark)
       .def_readwrite("min_first_mark", &ListRules::min_first_mark)
       .def_readwrite("max_order", &ListRules::max_order)

@@ -173,7 +173,7 @@ void Engine::Impl::begin_check(Live& live, FinishReason reason) {
   live.guesses = {};
   live.guesses.token_ids = live.drafts->token_ids;
   std::vector<Token>& guesses = live.guesses.token_ids;
-  const std::vector<Token> parted = model_->tokenize(separator_behind(*live.outline), false);
+  const std::vector<Token> parted = model_->tokenize(live.outline->reader.separator_behind(), false);
   const std::vector<Token>& tail = live.outline->tail.token_ids;
   guesses.insert(guesses.end(), parted.begin(), parted.end());
   guesses.insert(guesses.end(), tail.begin(), tail.end());

@@ -132,7 +132,12 @@ void Engine::Impl::check(const Request& request) const {
   if (protocol.lists) {
     if (protocol.join_rule != JoinRule::kLinear) fail("lists need the join rule 'linear'");
     if (request.plan_always || request.serial_prompt) fail("lists have no plan");
-    if (protocol.lists->elision.empty()) fail("lists need an elision");
+    const ListRules& lists = *protocol.lists;
+    if (lists.elision.empty()) fail("lists need an elision");
+    if (lists.separator != "\n" && lists.separator != "\n\n")
+      fail("lists need a separator of one or two newlines");
+    if (lists.min_items < 2 || lists.ready_items < 3)
+      fail("lists need min_items of 2 and ready_items of 3 at least");
     return;
   }
   if (protocol.branch_seed.empty()) fail("a branch needs a seed");

@@ -170,6 +170,7 @@ class Engine::Impl {
   [[nodiscard]] double lead_logprob(const Outline& outline, std::size_t i) const;
   void conduct(Live& live);
   void begin_outline(Live& live);
+  [[nodiscard]] std::string separator_of(const Live& live, std::size_t index) const;
   void drop_outline(Live& live);
   [[nodiscard]] bool take_back(Live& live, Lane& lane, std::size_t n, Token ban);
   [[nodiscard]] bool clear_parked();
@@ -187,7 +188,7 @@ class Engine::Impl {
   [[nodiscard]] std::vector<Token> item_ids(const Live& live, const Lane& lane, bool parted,
                                             std::size_t& n_kept) const;
   [[nodiscard]] static bool tail_counts(const Live& live, const Outline& outline);
-  [[nodiscard]] static std::string separator_behind(const Outline& outline);
+
   [[nodiscard]] std::size_t join_first(Live& live, const std::vector<Token>& ids, std::size_t n_most);
   void leave_list(Live& live);
   void join_items(Live& live, bool ends);

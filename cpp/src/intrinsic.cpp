@@ -13,10 +13,9 @@ namespace aspd {
 
 namespace {
 
-constexpr std::size_t kReadyItems = 3;     // leads that are known when a block is forked amid its outline
 constexpr std::size_t kOutlineCells = 96;  // cells that an outline should find
 constexpr double kSpareBudget = 1.25;      // of max_tokens: what the items are predicted to take, times this
-const char* const kParagraph = "\n\n";
+
 constexpr int kMostRetries = 2;             // leads of one outline that are begun anew
 constexpr std::size_t kLongestPeriod = 64;  // tokens of a loop that is noticed
 constexpr std::size_t kMostRounds = 3;      // of a loop
@@ -25,6 +24,15 @@ constexpr double kLearn = 0.1;              // weight of one body in the usual l
 // Random numbers of an outline, and of the trunk behind a list.
 constexpr std::int32_t kOutlineStream = 0x7FFFFFFF;
 constexpr std::int32_t kTrunkStream = 0x7FFFFFFE;
+
+// Whether enough leads are known to judge the list and to fork it, or all that there are.
+std::size_t n_ready(const ListRules& limits) {
+  return static_cast<std::size_t>(std::max(limits.ready_items, limits.min_items));
+}
+bool is_ready(const Outline& outline, const ListRules& limits) {
+  return outline.n_items() >= n_ready(limits) || outline.over ||
+         outline.reader.state() == OutlineReader::State::kTail;
+}
 
 }  // namespace
 
@@ -55,6 +63,20 @@ double Engine::Impl::gain_of_list(const Live& live, std::size_t n_items) const {
   return predicted_gain(curve_, block);
 }
 
+// What parts the items of a list that begins with the token of the trunk's record with this index: the
+// newlines that part it from the text before it, two at most; where the answer begins there, what an outline
+// has.
+std::string Engine::Impl::separator_of(const Live& live, std::size_t index) const {
+  std::string text;
+  while (index > live.request.prompt.size() && text.size() < 2 &&
+         text.find_first_not_of('\n') == std::string::npos)
+    text = model_->piece(live.trunk.record.token_ids[--index]) + text;
+  const std::size_t last = text.find_last_not_of('\n');
+  const std::size_t n = text.size() - (last == std::string::npos ? 0 : last + 1);
+  const std::string& separator = live.protocol()->lists->separator;
+  return n > 0 ? std::string(std::min(n, separator.size()), '\n') : separator;
+}
+
 void Engine::Impl::begin_outline(Live& live) {
   const ListFinder::Found found = std::move(*live.found);
   live.found.reset();
@@ -62,7 +84,7 @@ void Engine::Impl::begin_outline(Live& live) {
   trunk.item.reset();
   const Protocol& protocol = *live.protocol();
   if (static_cast<int>(live.blocks.size()) >= protocol.max_blocks || trunk.pending.size() != 1) return;
-  if (gain_of_list(live, kReadyItems) < kLeastGain) return;
+  if (gain_of_list(live, n_ready(*protocol.lists)) < kLeastGain) return;
   if (!has_spare(kOutlineCells)) return;
   if (count_running() >= static_cast<std::size_t>(options_.n_lanes)) return;
 
@@ -82,20 +104,27 @@ void Engine::Impl::begin_outline(Live& live) {
   const std::size_t n_last = model_->piece(trunk.pending.front()).size();
   if (n_last > found.over.size()) return;
 
-  live.outline = std::make_unique<Outline>(
-      found.style, OutlineReader(found.style, found.lead, live.finder->scripts(), &*protocol.lists));
+  const std::size_t first = trunk.record.size() + 1 - n_tokens;
+  live.outline =
+      std::make_unique<Outline>(found.style, OutlineReader(found.style, found.lead, live.finder->scripts(),
+                                                           separator_of(live, first), &*protocol.lists));
   Outline& outline = *live.outline;
-  outline.first = trunk.record.size() + 1 - n_tokens;
+  outline.first = first;
   outline.first_kind = trunk.kinds.size() - n_tokens;
   outline.begin = n_tokens == 1 ? trunk.next : trunk.record.positions[outline.first];
   outline.n_seed_bytes = found.n_bytes - found.over.size();
-  trunk.item = std::make_unique<ItemReader>(found.style, &*protocol.lists);
+  trunk.item = std::make_unique<ItemReader>(found.style, 1, &*protocol.lists);
   (void)trunk.item->push(found.over);
 
   Lane& lane = outline.lane;
   lane.sequence = trunk.sequence.fork();
   lane.next = trunk.next;
   lane.pending = model_->tokenize(outline.reader.left_out(found.over.size() > n_last), false);
+  outline.separator = model_->tokenize(protocol.lists->separator, false);
+  lane.pending.insert(lane.pending.end(), outline.separator.begin(), outline.separator.end());
+  outline.behind_separator = lane.next + static_cast<Pos>(lane.pending.size());
+
+  outline.likely = model_->tokenize(outline.reader.likely_next(), false);
   live.timings.seed_tokens += static_cast<std::int64_t>(lane.pending.size());
   lane.wants_token = true;
   lane.outlines = true;
@@ -225,36 +254,33 @@ double Engine::Impl::lead_logprob(const Outline& outline, std::size_t i) const {
   return sum;
 }
 
-// Whether the first items stand in an order that matters: the second and the third exchanged would be far
-// less likely. Steps of a derivation and of a procedure are so; parts that are independent of each other are
-// not.
+// Whether the first items stand in an order that matters: written from the last to the first they would be
+// far less likely. Steps of a derivation and of a procedure are so; parts that are independent of each other
+// are not. The first item, whose body is being written, stays in its place.
 bool Engine::Impl::builds_in_order(Live& live) {
   Outline& outline = *live.outline;
   outline.order_asked = true;
-  const double as_written = lead_logprob(outline, 0) + lead_logprob(outline, 1);
-  const std::size_t n_first = outline.style.mark(2).size();
-  const std::size_t n_second = outline.style.mark(3).size();
-  const std::string one = outline.items[0].heading.substr(n_first);
-  const std::string other = outline.items[1].heading.substr(n_second);
+  double as_written = 0;
   std::vector<Token> ids;
   std::vector<bool> wanted;
-  const auto add = [&](const std::string& mark, const std::string& lead) {
-    const std::vector<Token> more = model_->tokenize(mark + lead, false);
+  for (std::size_t i = 0; i < outline.items.size(); ++i) {
+    as_written += lead_logprob(outline, i);
+    const std::size_t reversed = outline.items.size() - 1 - i;
+    const std::string mark = outline.style.mark(static_cast<int>(i) + 2);
+    const std::string lead =
+        outline.items[reversed].heading.substr(outline.style.mark(static_cast<int>(reversed) + 2).size());
     const std::size_t end = mark.size() + lead.size() - outline.style.closer.size();
     std::size_t at = 0;
-    for (const Token id : more) {
+    for (const Token id : model_->tokenize(mark + lead, false)) {
       const std::size_t next = at + model_->piece(id).size();
       ids.push_back(id);
       wanted.push_back(next > mark.size() && at < end);
       at = next;
     }
-  };
-  add(outline.style.mark(2), other);
-  for (const Token id : outline.between) {
-    ids.push_back(id);
-    wanted.push_back(false);
+    if (reversed == 0) break;
+    ids.insert(ids.end(), outline.between.begin(), outline.between.end());
+    wanted.resize(ids.size(), false);
   }
-  add(outline.style.mark(3), one);
   if (!has_spare(ids.size())) return true;
   double exchanged = 0;
   try {
@@ -265,7 +291,8 @@ bool Engine::Impl::builds_in_order(Live& live) {
     return true;
   }
   live.timings.seed_tokens += static_cast<std::int64_t>(ids.size());
-  return as_written - exchanged > static_cast<double>(live.protocol()->lists->max_order);
+  const double most = live.protocol()->lists->max_order * static_cast<double>(outline.items.size());
+  return as_written - exchanged > most;
 }
 
 void Engine::Impl::take_outlined(Live& live, Token token, Likelihood likelihood) {
@@ -288,18 +315,15 @@ void Engine::Impl::take_outlined(Live& live, Token token, Likelihood likelihood)
   lane.pending = {token};
   lane.wants_token = true;
   const std::string piece = model_->piece(token);
-  const std::size_t n_separator = reader.separator().size();
   reader.push(piece);
-  if (reader.separator().size() > n_separator) {
-    outline.separator.push_back(token);
-    outline.behind_separator = lane.next + 1;
-    if (reader.state() == State::kMark) outline.likely = model_->tokenize(reader.likely_next(), false);
-    return;
-  }
   const bool begins_mark = outline.open.token_ids.empty() && reader.state() != State::kTail;
   const ListRules& limits = *live.protocol()->lists;
+  const bool may_end = outline.n_items() >= static_cast<std::size_t>(limits.min_items);
+  if (begins_mark && may_end) outline.goes_on += likelihood.logprob;
+  const double logprob = may_end ? outline.goes_on : likelihood.logprob;
   const float least = outline.n_items() > 1 ? limits.min_mark : limits.min_first_mark;
-  if (begins_mark && likelihood.logprob < std::log(least)) {
+  const bool unlikely = begins_mark && logprob < std::log(least);
+  if (unlikely && !may_end) {
     reader.stop(OutlineReader::End::kGoesOn);
     outline.over = true;
     return;
@@ -307,6 +331,10 @@ void Engine::Impl::take_outlined(Live& live, Token token, Likelihood likelihood)
   outline.open.token_ids.push_back(token);
   outline.open.kinds.push_back(Lane::Kind::kText);
   outline.open.likelihoods.push_back(std::move(likelihood));
+  if (unlikely && reader.state() != State::kTail) {
+    write_end(live, outline);
+    return;
+  }
   if (reader.state() == State::kClosed) {
     write_next_mark(outline, token);
   } else if (reader.state() == State::kRepeated) {
@@ -334,12 +362,11 @@ void Engine::Impl::conduct(Live& live) {
   if (live.phase == Live::Phase::kTrunk) {
     const ItemReader* item = live.trunk.item.get();
     if (live.outline && (item->ended() || !item->builds_on().empty())) drop_outline(live);
-    if (live.outline && live.outline->over &&
-        live.outline->n_items() < static_cast<std::size_t>(live.protocol()->lists->min_items))
-      drop_outline(live);
-    if (live.outline && live.outline->n_items() >= kReadyItems && !live.outline->order_asked &&
-        builds_in_order(live))
-      drop_outline(live);
+    const ListRules& limits = *live.protocol()->lists;
+    if (live.outline && is_ready(*live.outline, limits)) {
+      const bool has_few = live.outline->n_items() < static_cast<std::size_t>(limits.min_items);
+      if (has_few || (!live.outline->order_asked && builds_in_order(live))) drop_outline(live);
+    }
     if (live.found && !live.outline) begin_outline(live);
     live.found.reset();
     if (live.outline && should_fork(live)) (void)fork_list(live);
@@ -367,8 +394,9 @@ void Engine::Impl::conduct(Live& live) {
 bool Engine::Impl::should_fork(const Live& live) const {
   const Outline& outline = *live.outline;
   const Lane& trunk = live.trunk;
-  const auto least = static_cast<std::size_t>(live.protocol()->lists->min_items);
-  if (outline.n_items() < (outline.over ? least : std::max(kReadyItems, least))) return false;
+  const ListRules& limits = *live.protocol()->lists;
+  if (!is_ready(outline, limits) || outline.n_items() < static_cast<std::size_t>(limits.min_items))
+    return false;
   if (tokens_left(live) <= outline.n_sampled) return false;
   if (trunk.pending.size() != 1 || trunk.item->holds() || trunk.item->size() == 0) return false;
   const double body = usual_body_ > 0 ? usual_body_ : live.protocol()->branch_tokens;
@@ -481,7 +509,7 @@ void Engine::Impl::open_item(Live& live, std::size_t i) {
   for (const Token id : lane.pending) lane.sampler->accept(id);
   lane.parser = std::make_unique<Parser>(nullptr, Parser::State::kTrunk, 0);
   lane.text = std::make_unique<LaneText>();
-  lane.item = std::make_unique<ItemReader>(outline.style, &*live.protocol()->lists);
+  lane.item = std::make_unique<ItemReader>(outline.style, number, &*live.protocol()->lists);
   lane.n_seed_bytes = item.heading.size();
   lane.unchecked = live.checks();
   ++live.n_branches;
@@ -586,7 +614,7 @@ std::vector<Token> Engine::Impl::item_ids(const Live& live, const Lane& lane, bo
     at += piece.size();
   }
   ids.resize(n_kept);
-  if (parted) rest += last ? separator_behind(*live.outline) : live.outline->reader.separator();
+  if (parted) rest += last ? live.outline->reader.separator_behind() : live.outline->reader.separator();
   const std::vector<Token> more = model_->tokenize(rest, false);
   ids.insert(ids.end(), more.begin(), more.end());
   return ids;
@@ -719,13 +747,8 @@ void Engine::Impl::join_items(Live& live, bool ends) {
   end_with_tail(live, *done);
 }
 
-// What parts the list from the text behind it.
-std::string Engine::Impl::separator_behind(const Outline& outline) {
-  return outline.exhausted && !outline.ends_answer ? kParagraph : outline.reader.separator();
-}
-
 void Engine::Impl::feed_separator(Live& live, const Outline& outline) {
-  for (const Token id : model_->tokenize(separator_behind(outline), false)) {
+  for (const Token id : model_->tokenize(outline.reader.separator_behind(), false)) {
     live.trunk.pending.push_back(id);
     live.trunk.kinds.push_back(Lane::Kind::kFed);
     live.trunk.sampler->accept(id);
@@ -743,7 +766,8 @@ void Engine::Impl::end_with_tail(Live& live, Outline& outline) {
     std::move(tail.likelihoods.begin(), tail.likelihoods.end(), std::back_inserter(trunk.likelihoods));
   }
   trunk.pending.insert(trunk.pending.end(), tail.token_ids.begin(), tail.token_ids.end());
-  if (n_tail > 0) show(live, trunk, trunk.text->push(separator_behind(outline) + outline.reader.tail()));
+  if (n_tail > 0)
+    show(live, trunk, trunk.text->push(outline.reader.separator_behind() + outline.reader.tail()));
   if (trunk.text->stopped()) {
     meet_stop(live, trunk);
   } else {
@@ -755,7 +779,7 @@ void Engine::Impl::end_with_tail(Live& live, Outline& outline) {
 void Engine::Impl::go_on_behind(Live& live, const Outline& outline, bool parted) {
   Lane& trunk = live.trunk;
   trunk.wants_token = true;
-  if (parted) show(live, trunk, trunk.text->push(separator_behind(outline)));
+  if (parted) show(live, trunk, trunk.text->push(outline.reader.separator_behind()));
   if (trunk.text->stopped()) {
     meet_stop(live, trunk);
     return;

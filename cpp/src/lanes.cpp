@@ -151,10 +151,7 @@ void Engine::Impl::choose(Share& share) {
   Allowed allowed;
   if (lane.outlines) {
     const OutlineReader& reader = share.live->outline->reader;
-    allowed = [&](Token token) {
-      if (model_->is_eog(token)) return reader.state() != OutlineReader::State::kSeparator;
-      return reader.allows(model_->piece(token));
-    };
+    allowed = [&](Token token) { return model_->is_eog(token) || reader.allows(model_->piece(token)); };
   } else if (lane.parser->restricts()) {
     allowed = [&](Token token) {
       return !model_->is_eog(token) && lane.parser->allows(token, model_->piece(token));

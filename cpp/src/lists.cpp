@@ -17,8 +17,7 @@ constexpr std::string_view kSpace = " \t";
 constexpr std::string_view kDigits = "0123456789";
 constexpr std::size_t kMostOuterIndent = 1;  // of a list that is not part of an item (CommonMark, 5.2)
 constexpr std::size_t kMostDigits = 2;
-constexpr std::size_t kMostNewlines = 2;  // between two items
-constexpr std::size_t kMostCloser = 8;    // bytes of one, without newlines
+constexpr std::size_t kMostCloser = 8;  // bytes of one, without newlines
 
 bool starts_with(std::string_view text, std::string_view start) {
   return text.substr(0, start.size()) == start;
@@ -230,6 +229,20 @@ std::optional<Closed> read_lead(std::string_view text, const ListStyle& style, c
 bool is_item(std::string_view line, const Mark& mark, const ListRules& rules, bool line_ends) {
   return mark.style.kind != ListStyle::Kind::kBold ||
          read_lead(line.substr(mark.size), mark.style, rules, line_ends);
+}
+
+// Whether a lead only adds to the one before it, as that one did: "support", "support of support", and so on.
+bool grows(std::string_view lead, const std::vector<std::string>& leads) {
+  if (leads.size() < 2) return false;
+  const std::string& last = leads.back();
+  const std::string& before = leads[leads.size() - 2];
+  return lead.size() > last.size() && starts_with(lead, last) && last.size() > before.size() &&
+         starts_with(last, before);
+}
+
+bool ends_sentence(std::string_view text) {
+  const std::array<std::string_view, 7> ends = {".", "!", "?", "。", "！", "？", "…"};
+  return std::any_of(ends.begin(), ends.end(), [&](std::string_view end) { return ends_with(text, end); });
 }
 
 struct Range {
@@ -493,6 +506,33 @@ ItemReader::Line ItemReader::judge(std::string_view line, bool whole, bool after
   return Line::kEnd;
 }
 
+// Where in the line that goes on with this text the next item's mark begins behind a sentence: "It grows. 3.
+// Rum". kNone: nowhere. whole: the mark is all there; else it may become one. A list that is nested within
+// the line has had the item's own number.
+std::size_t ItemReader::find_mark_within(std::string_view text, bool& whole) const {
+  if (style_.kind != ListStyle::Kind::kNumbered || code_.is_open()) return kNone;
+  std::string_view behind = style_.after;
+  if (!style_.emphasis.empty() && ends_with(behind, style_.emphasis))
+    behind.remove_suffix(style_.emphasis.size());
+  behind = trim(behind);
+  const std::string next = " " + std::to_string(number_ + 1) + std::string(behind);
+  const std::string own = std::to_string(number_) + std::string(behind);
+  for (std::size_t at = text.find(' '); at != kNone; at = text.find(' ', at + 1)) {
+    const std::string_view rest = text.substr(at);
+    const bool begins = starts_with(rest, next);
+    if (!begins && !starts_with(next, rest)) continue;
+    const std::string said = line_ + std::string(text.substr(0, at));
+    if (!ends_sentence(said)) continue;
+    const std::size_t nested = said.find(own);
+    if (nested != kNone && (nested == 0 || is_space(said[nested - 1]))) continue;
+    const std::string_view lead = rest.substr(std::min(next.size(), rest.size()));
+    const bool emphasised = !style_.emphasis.empty() && starts_with(lead, style_.emphasis);
+    whole = begins && (is_wide(next.back()) || emphasised || (!lead.empty() && is_space(lead.front())));
+    if (whole || !begins || starts_with(style_.emphasis, lead)) return at;
+  }
+  return kNone;
+}
+
 // Bytes become part of the body.
 void ItemReader::take(std::string_view text, std::string& body) {
   body += text;
@@ -525,6 +565,15 @@ std::string ItemReader::push(std::string_view bytes) {
       const std::size_t line_end = std::min(held_.find('\n', space), held_.size());
       const std::size_t last = std::string_view(held_).substr(0, line_end).find_last_not_of(" \t\r");
       if (last == kNone) return body;  // white space that may be the end
+      bool whole = false;
+      const std::size_t mark =
+          find_mark_within(std::string_view(held_).substr(0, std::max(line_end, last + 1)), whole);
+      if (mark != kNone && (whole || line_end == held_.size())) {
+        take(std::string_view(held_).substr(0, mark), body);
+        held_.erase(0, mark);
+        ended_ = whole;
+        return body;
+      }
       take(std::string_view(held_).substr(0, last + 1), body);
       held_.erase(0, last + 1);
       if (held_.find('\n') == kNone) return body;
@@ -574,18 +623,18 @@ std::string ItemReader::take_held() {
 
 // --- OutlineReader ----------------------------------------------------------------------------------------
 
-OutlineReader::OutlineReader(ListStyle style, std::string lead, std::uint32_t scripts, const ListRules* rules)
-    : style_(std::move(style)), rules_(rules), scripts_(scripts | scripts_of("a")) {
+OutlineReader::OutlineReader(ListStyle style, std::string lead, std::uint32_t scripts, std::string separator,
+                             const ListRules* rules)
+    : style_(std::move(style)),
+      rules_(rules),
+      scripts_(scripts | scripts_of("a")),
+      separator_(std::move(separator)) {
   lead_may_number_ = kDigits.find(lead.front()) != kNone;
   leads_.push_back(std::move(lead));
 }
 
 bool OutlineReader::allows(std::string_view piece) const {
   switch (state_) {
-    case State::kSeparator: {
-      return piece.find_first_not_of(" \t\r\n") == kNone && !piece.empty() && piece.front() == '\n' &&
-             separator_.size() + piece.size() <= kMostNewlines;
-    }
     case State::kMark:
     case State::kTail: return true;
     case State::kLead: {
@@ -612,23 +661,13 @@ void OutlineReader::stop(End end) {
 
 void OutlineReader::push(std::string_view bytes) {
   switch (state_) {
-    case State::kSeparator: {
-      separator_ += bytes;
-      state_ = State::kMark;
-      return;
-    }
     case State::kTail: tail_ += bytes; return;
     case State::kClosed:
     case State::kRepeated: return;
     case State::kMark: {
       text_ += bytes;
       const std::string mark = style_.mark(static_cast<int>(leads_.size()) + 1);
-      if (leads_.size() == 1 && text_.find_first_not_of("\r\n") == kNone) {  // more of the separator
-        separator_ += text_;
-        text_.clear();
-        if (separator_.size() > kMostNewlines) stop(End::kText);
-        return;
-      }
+
       if (text_.size() < mark.size()) {
         if (!starts_with(mark, text_)) stop(End::kText);
         return;
@@ -692,7 +731,7 @@ void OutlineReader::read_lead() {
   const std::string_view lead = trim(text.substr(0, end));
   const std::string_view over = text.substr(end + seen.size());
   const bool numbered = !lead_may_number_ && !lead.empty() && kDigits.find(lead.front()) != kNone;
-  if (!lead.empty() && repeats_title(lead, leads_)) {
+  if (!lead.empty() && (repeats_title(lead, leads_) || grows(lead, leads_))) {
     state_ = State::kRepeated;
     return;
   }
@@ -719,6 +758,10 @@ void OutlineReader::end_list() {
 void OutlineReader::begin_lead_again() {
   text_ = style_.mark_alone(static_cast<int>(leads_.size()) + 1);
   state_ = State::kMark;
+}
+
+const std::string& OutlineReader::separator_behind() const {
+  return state_ == State::kTail && end_ != End::kGoesOn ? rules_->separator : separator_;
 }
 
 void OutlineReader::next_item() {

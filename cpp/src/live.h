@@ -112,7 +112,7 @@ struct Outline {
   std::vector<Item> items;       // from the second on
   Item open;                     // the one that is being written
   Item tail;                     // what stands behind the list; without a heading
-  std::vector<Token> separator;  // between two items
+  std::vector<Token> separator;  // between two leads
   std::vector<Token> between;    // what stands between two leads: the left out body, the separator
   std::vector<Token> likely;     // the next mark, to be decoded on the chance that it follows
   std::size_t n_opened = 0;      // of `items`, those that have a branch
@@ -120,8 +120,9 @@ struct Outline {
   std::size_t n_text = 0;    // of them that have become text of the answer
   std::size_t offset = 0;    // of the block in the trunk's text, in code points
   Pos behind_separator = 0;  // position of the second item's mark in the outline's lane
-  int n_retried = 0;         // leads that were begun anew
-  bool exhausted = false;    // the list was ended against its will: it would repeat itself, or is long
+  double goes_on = 0;      // natural logarithm of the probability that no list of min_items has ended so far
+  int n_retried = 0;       // leads that were begun anew
+  bool exhausted = false;  // the list was ended against its will: it would repeat itself, or is long
   bool order_asked = false;  // whether the items could stand in another order
   bool over = false;         // it writes no more
   bool ends_answer = false;  // the answer ends with its tail

@@ -124,7 +124,7 @@ std::ostream& operator<<(std::ostream& out, const Item& item) {
 
 Item read(const ListStyle& style, const Pieces& pieces) {
   const ListRules r = rules();
-  ItemReader reader(style, &r);
+  ItemReader reader(style, 1, &r);
   Item item;
   for (const std::string& piece : pieces) item.body += reader.push(piece);
   item.ended = reader.ended();
@@ -162,7 +162,7 @@ struct Outlined {
   std::vector<std::string> leads;
   std::string separator;
   std::string tail;
-  OutlineReader::State state = OutlineReader::State::kSeparator;
+  OutlineReader::State state = OutlineReader::State::kMark;
   OutlineReader::End end = OutlineReader::End::kNone;
 };
 
@@ -176,7 +176,7 @@ Outlined outline(const std::string& first_line, const std::vector<Pieces>& items
                  std::uint32_t scripts = kLatin) {
   const ListRules r = rules();
   const ListFinder::Found found = found_in(first_line);
-  OutlineReader reader(found.style, found.lead, scripts, &r);
+  OutlineReader reader(found.style, found.lead, scripts, "\n", &r);
   for (const Pieces& pieces : items) {
     std::string written;
     for (const std::string& piece : pieces) {
@@ -184,10 +184,8 @@ Outlined outline(const std::string& first_line, const std::vector<Pieces>& items
       reader.push(piece);
       if (reader.state() != State::kClosed) continue;
       const int number = static_cast<int>(reader.leads().size());
-      if (number > 2) {  // the second one's separator is among its pieces
-        CHECK_EQ(written + reader.rest_of_closer(),
-                 found.style.mark(number) + reader.leads().back() + found.style.closer);
-      }
+      CHECK_EQ(written + reader.rest_of_closer(),
+               found.style.mark(number) + reader.leads().back() + found.style.closer);
       reader.next_item();
       break;
     }
@@ -567,6 +565,19 @@ TEST(paragraph_that_begins_bold_stays_in_an_item_with_a_bold_lead) {
   check_stays("**Tea**\n", "Hot.\n\n**" + std::string(97, 'a') + " and more of it");
 }
 
+TEST(item_ends_at_the_next_mark_behind_a_sentence_within_a_line) {
+  check_ends(kBoldNumbers, " It grows.", " 2. Rum: cold. 3. Gin: clear.");
+  check_ends(kBoldNumbers, " It grows!", " 2. **Rum**: cold.");
+  check_ends("1) Tea: hot", " It grows?", " 2) Rum: cold.");
+  check_ends("1、茶：热", "很热。", " 2、酒：冷");
+  check_stays(kBoldNumbers, " It grows. 3. That is all.");
+  check_stays(kBoldNumbers, " It grows. 2.5 litres are enough. 2 is less. 2.");
+  check_stays(kBoldNumbers, " First: 1. Wash it. 2. Cut it. 3. Eat it.");  // nested within the line
+  check_stays(kBoldNumbers, " 1. Wash it. 2. Cut it.");
+  check_stays(kPlainBullets, " It grows. 2. That is all. - And more.");
+  check_stays("### Tea\n", "It grows. 2. That is all.");
+}
+
 TEST(numbers_in_a_body_are_no_marks) {
   check_stays(kBoldNumbers, " In\n1999 and in\n3 of 4 cases,\n2.5 litres.");
   check_stays(kBoldNumbers, " It costs 2. That is all.");
@@ -574,7 +585,7 @@ TEST(numbers_in_a_body_are_no_marks) {
 
 TEST(what_may_become_the_next_mark_is_held_back) {
   const ListRules r = rules();
-  ItemReader reader(style_of(kBoldNumbers), &r);
+  ItemReader reader(style_of(kBoldNumbers), 1, &r);
   CHECK_EQ(reader.push(" hot."), std::string(" hot."));
   CHECK(!reader.holds());
   CHECK_EQ(reader.push("\n"), std::string());
@@ -594,7 +605,7 @@ TEST(what_may_become_the_next_mark_is_held_back) {
 
 TEST(text_that_is_cut_has_what_was_held_back) {
   const ListRules r = rules();
-  ItemReader reader(style_of(kBoldNumbers), &r);
+  ItemReader reader(style_of(kBoldNumbers), 1, &r);
   CHECK_EQ(reader.push(" hot.\n2"), std::string(" hot."));
   CHECK_EQ(reader.take_held(), std::string("\n2"));
   CHECK(!reader.ended());
@@ -678,8 +689,7 @@ TEST(bytes_of_any_kind_are_read_alike_whatever_the_pieces) {
 // --- OutlineReader
 
 TEST(outline_has_the_leads_it_was_written_with) {
-  const Outlined all =
-      outline(kBoldNumbers, {{"\n", "2", ".", " **", "Milk", "**:"}, {"3. **", "Rum", "**"}});
+  const Outlined all = outline(kBoldNumbers, {{"2", ".", " **", "Milk", "**:"}, {"3. **", "Rum", "**"}});
   CHECK_EQ(all.leads, (std::vector<std::string>{"Tea", "Milk", "Rum"}));
   CHECK_EQ(all.separator, std::string("\n"));
   CHECK(all.state == State::kMark && all.end == End::kNone);
@@ -704,10 +714,8 @@ TEST(outline_is_the_same_whatever_its_pieces) {
   };
   for (const Case& each : cases) {
     for (const Pieces& second : splits(each.second)) {
-      Pieces with_separator = {"\n"};
-      with_separator.insert(with_separator.end(), second.begin(), second.end());
       for (const Pieces& third : splits(each.third)) {
-        const Outlined all = outline(each.first_line, {with_separator, third}, kLatin | scripts_of("茶"));
+        const Outlined all = outline(each.first_line, {second, third}, kLatin | scripts_of("茶"));
         CHECK_EQ(all.leads, each.leads);
         CHECK_EQ(all.separator, std::string("\n"));
         CHECK(all.end == End::kNone);
@@ -716,14 +724,8 @@ TEST(outline_is_the_same_whatever_its_pieces) {
   }
 }
 
-TEST(separator_is_all_newlines_before_the_second_mark) {
-  CHECK_EQ(outline(kBoldNumbers, {{"\n\n", "2. **Milk**:"}}).separator, std::string("\n\n"));
-  CHECK_EQ(outline(kBoldNumbers, {{"\n", "\n", "2. **Milk**:"}}).separator, std::string("\n\n"));
-  CHECK(outline(kBoldNumbers, {Pieces(20, "\n")}).end == End::kText);
-}
-
 TEST(text_behind_the_list_is_the_outline_s_tail) {
-  const Outlined all = outline(kBoldNumbers, {{"\n", "2. **Milk**:"}, {"Bo", "th", " are good."}});
+  const Outlined all = outline(kBoldNumbers, {{"2. **Milk**:"}, {"Bo", "th", " are good."}});
   CHECK(all.state == State::kTail && all.end == End::kText);
   CHECK_EQ(all.tail, std::string("Both are good."));
   CHECK_EQ(all.leads.size(), std::size_t{2});
@@ -731,7 +733,7 @@ TEST(text_behind_the_list_is_the_outline_s_tail) {
 
 TEST(mark_out_of_turn_is_text_behind_the_list) {
   for (const char* other : {"2. **Rum**:", "4. **Rum**:", "33. **Rum**:", "- **Rum**:", "3) Rum"}) {
-    const Outlined all = outline(kBoldNumbers, {{"\n", "2. **Milk**:"}, {other}});
+    const Outlined all = outline(kBoldNumbers, {{"2. **Milk**:"}, {other}});
     CHECK(all.end == End::kText);
     CHECK_EQ(all.leads.size(), std::size_t{2});
   }
@@ -739,7 +741,7 @@ TEST(mark_out_of_turn_is_text_behind_the_list) {
 
 TEST(lead_that_does_not_count_ends_the_outline_before_it) {
   const auto end = [&](const Pieces& item) {
-    const Outlined all = outline(kBoldNumbers, {{"\n", "2. **Milk**:"}, item});
+    const Outlined all = outline(kBoldNumbers, {{"2. **Milk**:"}, item});
     CHECK_EQ(all.leads, (std::vector<std::string>{"Tea", "Milk"}));
     return all.end;
   };
@@ -757,8 +759,7 @@ TEST(lead_that_does_not_count_ends_the_outline_before_it) {
 TEST(lead_that_was_said_before_is_written_anew) {
   const ListRules r = rules();
   for (const char* said : {"Milk", "tea", "TEA"}) {
-    OutlineReader reader(style_of(kBoldNumbers), "Tea", kLatin, &r);
-    reader.push("\n");
+    OutlineReader reader(style_of(kBoldNumbers), "Tea", kLatin, "\n", &r);
     reader.push("2. **Milk**:");
     reader.next_item();
     reader.push("3. **");
@@ -775,8 +776,27 @@ TEST(lead_that_was_said_before_is_written_anew) {
   }
 }
 
+TEST(lead_that_grows_again_is_written_anew) {
+  const ListRules r = rules();
+  OutlineReader reader(style_of(kBoldNumbers), "Help", kLatin, "\n", &r);
+  const auto write = [&](const std::string& item) {
+    reader.push(item);
+    if (reader.state() != State::kClosed) return false;
+    reader.next_item();
+    return true;
+  };
+  CHECK(write("2. **Help for help**:"));  // a lead may say more than the one before
+  reader.push("3. **Help for help for help**:");
+  CHECK(reader.state() == State::kRepeated);
+  reader.begin_lead_again();
+  CHECK(write("Help for all**:"));
+  CHECK(write("4. **Help for all who ask**:"));
+  CHECK(write("5. **Help for all who**:"));  // shorter than the last
+  CHECK(write("6. **Help for all who pay**:"));
+}
+
 TEST(leads_may_begin_with_numbers_where_the_first_one_does) {
-  const Outlined all = outline("1. **1 egg**: hot", {{"\n", "2. **", "2 spoons", "**:"}});
+  const Outlined all = outline("1. **1 egg**: hot", {{"2. **", "2 spoons", "**:"}});
   CHECK_EQ(all.leads, (std::vector<std::string>{"1 egg", "2 spoons"}));
 }
 
@@ -786,7 +806,6 @@ TEST(outline_stops_behind_the_most_items) {
     items.push_back(
         {std::to_string(i) + ". **", "lead " + std::string(1, static_cast<char>('a' + i)), "**:"});
   }
-  items.front().insert(items.front().begin(), "\n");
   const Outlined most = outline(kBoldNumbers, items);
   CHECK_EQ(most.leads.size(), std::size_t{10});
   CHECK(most.end == End::kNone);
@@ -798,11 +817,7 @@ TEST(outline_stops_behind_the_most_items) {
 
 TEST(outline_allows_what_keeps_it_an_outline) {
   const ListRules r = rules();
-  OutlineReader reader(style_of(kBoldNumbers), "Tea", kLatin, &r);
-  CHECK(reader.state() == State::kSeparator);
-  CHECK(reader.allows("\n") && reader.allows("\n\n"));
-  CHECK(!reader.allows("") && !reader.allows(" ") && !reader.allows("\n2") && !reader.allows("and"));
-  reader.push("\n");
+  OutlineReader reader(style_of(kBoldNumbers), "Tea", kLatin, "\n", &r);
   CHECK(reader.state() == State::kMark);
   CHECK(reader.allows("2") && reader.allows("Both") && reader.allows("\n"));
   reader.push("2. **");
@@ -815,9 +830,7 @@ TEST(outline_allows_what_keeps_it_an_outline) {
 
 TEST(next_mark_is_likely_where_one_may_come) {
   const ListRules r = rules();
-  OutlineReader reader(style_of(kBoldNumbers), "Tea", kLatin, &r);
-  CHECK_EQ(reader.likely_next(), std::string());
-  reader.push("\n");
+  OutlineReader reader(style_of(kBoldNumbers), "Tea", kLatin, "\n", &r);
   CHECK_EQ(reader.likely_next(), std::string("2. **"));
   reader.push("2.");
   CHECK_EQ(reader.likely_next(), std::string(" **"));
@@ -828,8 +841,7 @@ TEST(next_mark_is_likely_where_one_may_come) {
   CHECK_EQ(reader.likely_next(), std::string("3. **"));
   reader.push("So");
   CHECK_EQ(reader.likely_next(), std::string());
-  OutlineReader bullets(style_of(kPlainBullets), "Tea", kLatin, &r);
-  bullets.push("\n");
+  OutlineReader bullets(style_of(kPlainBullets), "Tea", kLatin, "\n", &r);
   CHECK_EQ(bullets.likely_next(), std::string("-"));  // the space belongs to the word
 }
 

@@ -122,7 +122,15 @@ def lists(**rules: Any) -> _core.Protocol:
     result.max_blocks = file.max_blocks
     result.branch_tokens = 4
     # These models are sure of the leads' order, and not always of a mark.
-    own = {"elision": ELISION, "min_items": 2, "max_order": 1e9, "min_mark": 0.0, "min_first_mark": 0.0}
+    own = {
+        "elision": ELISION,
+        "separator": "\n",
+        "min_items": 2,
+        "ready_items": 3,
+        "max_order": 1e9,
+        "min_mark": 0.0,
+        "min_first_mark": 0.0,
+    }
     result.lists = protocol.list_rules(replace(file, lists={**file.lists, **own, **rules}))
     return result
 
@@ -254,6 +262,29 @@ def test_an_outline_that_came_to_nothing_is_told_in_the_timings(
     assert timings.rewound_tokens > 0
     assert (timings.plan_tokens, timings.branch_tokens) == (0, 0)
     assert timings.trunk_tokens == len(lister.vocabulary.encode(result.text))
+
+
+def test_an_unlikely_mark_ends_the_list(engine: _core.Engine, lister: TinyModel) -> None:
+    sure = lists(min_mark=1.0)
+    told = tell(engine, wanted(lister, sure, max_tokens=200))
+    result = check(told)
+    (block,) = result.blocks
+    assert [branch.title for branch in block.branches] == list(LEADS[:2])
+    assert not result.text[block.branches[-1].span_end :].startswith("\n3")
+
+
+def test_a_list_whose_third_mark_is_unlikely_stays_serial(engine: _core.Engine, lister: TinyModel) -> None:
+    serial = answer(engine, wanted(lister, None))
+    result = answer(engine, wanted(lister, lists(min_mark=1.0, min_items=3)))
+    assert (result.text, result.blocks) == (serial.text, [])
+
+
+def test_items_are_parted_as_the_list_is_from_the_text_before(
+    engine: _core.Engine, lister: TinyModel
+) -> None:
+    """The outline does not choose it: all that it samples stands in the answer."""
+    result = answer(engine, wanted(lister, lists()))
+    assert (len(result.blocks[0].branches), result.timings.plan_tokens) == (len(LEADS), 0)
 
 
 def test_end_behind_a_blank_line_stays_there(tiny_folder: Path) -> None:

@@ -81,13 +81,14 @@ class ListFinder {
   std::string partial_;  // of a code point
 };
 
-// Follows the body of one item, and says where it ends: at the next mark of its list, at a heading, where
-// a paragraph follows that belongs to the list no more. What is nested stays. White space at the end of the
-// body, and what may turn out to be the next mark, is held back.
+// Follows the body of one item, and says where it ends: at the next mark of its list, behind a sentence
+// within a line too, at a heading, where a paragraph follows that belongs to the list no more. What is nested
+// stays. White space at the end of the body, and what may turn out to be the next mark, is held back.
 class ItemReader {
  public:
-  // rules: outlive this.
-  ItemReader(ListStyle style, const ListRules* rules) : style_(std::move(style)), rules_(rules) {}
+  // number: of the item, from 1. rules: outlive this.
+  ItemReader(ListStyle style, int number, const ListRules* rules)
+      : style_(std::move(style)), number_(number), rules_(rules) {}
 
   // Takes the next bytes; returns those that belong to the body now.
   std::string push(std::string_view bytes);
@@ -109,9 +110,11 @@ class ItemReader {
   enum class Line { kBody, kEnd, kUnclear };
   [[nodiscard]] Line judge(std::string_view line, bool whole, bool after_blank) const;
   [[nodiscard]] Line judge_mark(std::string_view text, bool whole) const;
+  [[nodiscard]] std::size_t find_mark_within(std::string_view text, bool& whole) const;
   void take(std::string_view text, std::string& body);
 
   ListStyle style_;
+  int number_;
   const ListRules* rules_;
   std::string held_;
   std::string line_;  // of the body, as far as it is released
@@ -125,12 +128,14 @@ class ItemReader {
 // behind the list.
 class OutlineReader {
  public:
-  enum class State { kSeparator, kMark, kLead, kClosed, kRepeated, kTail };
+  enum class State { kMark, kLead, kClosed, kRepeated, kTail };
   // What follows the last item that counts.
   enum class End { kNone, kText, kGoesOn };
 
-  // rules: outlive this. scripts: writing systems that a lead may use besides Latin.
-  OutlineReader(ListStyle style, std::string lead, std::uint32_t scripts, const ListRules* rules);
+  // rules: outlive this. scripts: writing systems that a lead may use besides Latin. separator: what parts
+  // two items of the text; it stands behind the first item.
+  OutlineReader(ListStyle style, std::string lead, std::uint32_t scripts, std::string separator,
+                const ListRules* rules);
 
   // May these bytes come next? Asked of what is about to be chosen.
   [[nodiscard]] bool allows(std::string_view piece) const;
@@ -158,6 +163,9 @@ class OutlineReader {
   [[nodiscard]] End end() const { return end_; }
   [[nodiscard]] const std::vector<std::string>& leads() const { return leads_; }  // the first item's included
   [[nodiscard]] const std::string& separator() const { return separator_; }
+  // What parts the last item that counts from what follows it: as two items of the outline where the list has
+  // ended there, else as two of the text.
+  [[nodiscard]] const std::string& separator_behind() const;
   [[nodiscard]] const std::string& tail() const { return tail_; }
 
  private:
@@ -167,7 +175,7 @@ class OutlineReader {
   const ListRules* rules_;
   std::uint32_t scripts_;
   bool lead_may_number_;
-  State state_ = State::kSeparator;
+  State state_ = State::kMark;
   End end_ = End::kNone;
   std::vector<std::string> leads_;
   std::string separator_;

@@ -43,14 +43,20 @@ struct ListRules {
   std::vector<std::string> emphasis;     // what may set a lead off: "**"
   std::vector<std::string> lead_ends;    // what may part a lead from its body on the same line: ":", " -"
   std::string elision;                   // stands for a body in an outline
+  std::string separator = "\n\n";        // parts two items there
   int min_items = 3;                     // fewer: serial
   int max_items = 10;                    // no outline goes on behind them
   int max_words = 12;                    // of one lead
   int max_bytes = 96;                    // of one lead
-  float min_mark = 0.5F;                 // probability of an item's mark, from the third item on
+  int ready_items = 4;                   // leads that are known, the first one's too, when a list is judged
+                                         // and forked; all of them where there are fewer
+  // Probability of an item's mark, from the third item on; behind min_items, of all marks there up to this
+  // one.
+  float min_mark = 0.8F;
   float min_first_mark = 0.15F;  // of that of the second, behind an elision that the model did not choose
-  float max_order = 4.0F;  // natural logarithm of how much likelier the leads are in their own order than
-                           // with the second and the third exchanged; above: the items build on each other
+  float max_order = 2.0F;  // natural logarithm of how much likelier a lead is on average where those from the
+                           // second on stand in their own order, not from the last to the second; above: the
+                           // items build on each other
   int max_tail = 80;       // tokens of an end of the answer that an outline may write
   // Request::draft_check; natural logarithms of probabilities, means over tokens.
   float least_lead = -2.0F;    // of an item's lead
