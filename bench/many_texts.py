@@ -8,7 +8,7 @@ serial answer, which bench/as_met.py shows.
 
 An answer's text does not depend on its neighbours (docs/kernels.md, "The same bits in every batch"); whether
 a list is taken apart may, since fewer lanes are free. DIR/results.jsonl is as of bench/as_met.py with seconds
-of 0, so bench/blind_pairs.py reads it.
+of 0, so bench/blind_pairs.py reads it. At the end it says how many answers have forked.
 """
 
 from __future__ import annotations
@@ -16,15 +16,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import as_met
 import comparison
 from as_met import RESULTS, SERIAL
+from as_met_summary import faults_of
 from questions import OwnQuestion
+from shown_lists import has_titled_list
 from typing_extensions import Unpack
+from visible_faults import KINDS
 
 from aspd_local.chat import Message
 from aspd_local.events import Done, Event
@@ -68,6 +72,30 @@ def ask_all(
                 yield as_met.as_row(question, side, event.result, len(model.tokenize(event.result.text)))
 
 
+def shares(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How many of the answers whose serial text has a list with titles forked, by language, as lines."""
+    serial = {row["id"]: row["text"] for row in rows if row["asked"] == SERIAL}
+    others = [row for row in rows if row["asked"] != SERIAL]
+    found = [f"forked: {sum(bool(row['blocks']) for row in others)} of {len(others)}"]
+    titled = [row for row in others if has_titled_list(serial.get(row["id"], row["text"]))]
+    for language in ("all", *sorted({row["language"] for row in titled})):
+        of = [bool(row["blocks"]) for row in titled if language in ("all", row["language"])]
+        found.append(
+            f"of those whose serial answer has a list with titles, {language}: {sum(of)} of {len(of)}"
+        )
+    return found
+
+
+def faults(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The visible faults of answers that forked and of the serial ones to the same questions, as lines."""
+    serial = {row["id"]: dict(row) for row in rows if row["asked"] == SERIAL}
+    forked = [dict(row) for row in rows if row["asked"] != SERIAL and row["blocks"] and row["id"] in serial]
+    before = Counter(kind for row in forked for kind in faults_of(serial[row["id"]]))
+    now = Counter(kind for row in forked for kind in faults_of(row))
+    found = [f"visible faults of {len(forked)} forked answers, serial and forked"]
+    return found + [f"  {kind}: {before[kind]}, {now[kind]}" for kind in KINDS if before[kind] or now[kind]]
+
+
 def main() -> None:
     """Asks and records."""
     parser = argparse.ArgumentParser(
@@ -104,6 +132,8 @@ def main() -> None:
                     f"{n + 1} of {len(asked)} {row['id']} {side} {row['tokens']} tokens, "
                     f"{len(row['blocks'])} blocks"
                 )
+    rows = as_met.read_results(args.out)
+    print("\n".join([*shares(rows), *faults(rows)]))
 
 
 if __name__ == "__main__":

@@ -188,7 +188,6 @@ class Engine::Impl {
   [[nodiscard]] std::vector<Token> item_ids(const Live& live, const Lane& lane, bool parted,
                                             std::size_t& n_kept) const;
   [[nodiscard]] static bool tail_counts(const Live& live, const Outline& outline);
-
   [[nodiscard]] std::size_t join_first(Live& live, const std::vector<Token>& ids, std::size_t n_most);
   void leave_list(Live& live);
   void join_items(Live& live, bool ends);
