@@ -231,6 +231,13 @@ bool is_item(std::string_view line, const Mark& mark, const ListRules& rules, bo
          read_lead(line.substr(mark.size), mark.style, rules, line_ends);
 }
 
+// Part of a mark without the spaces around it, and without the emphasis that it opens.
+std::string_view core_of(std::string_view part, const ListStyle& style) {
+  if (!style.emphasis.empty() && ends_with(part, style.emphasis) && part.size() > style.indent)
+    part.remove_suffix(style.emphasis.size());
+  return trim(part);
+}
+
 // Whether a lead only adds to the one before it, as that one did: "support", "support of support", and so on.
 bool grows(std::string_view lead, const std::vector<std::string>& leads) {
   if (leads.size() < 2) return false;
@@ -416,13 +423,7 @@ ItemReader::Line ItemReader::judge_mark(std::string_view text, bool whole) const
     return whole || goes_on || is_no_lead(lead, *rules_) ? Line::kBody : Line::kUnclear;
   }
   // before, a number, after up to the emphasis.
-  const auto core = [&](std::string_view part) {
-    if (!style_.emphasis.empty() && ends_with(part, style_.emphasis) && part.size() > style_.indent)
-      part.remove_suffix(style_.emphasis.size());
-    return trim(part);
-  };
-  const std::string_view before =
-      style_.numbered ? trim(style_.before) : core(std::string_view(style_.before));
+  const std::string_view before = style_.numbered ? trim(style_.before) : core_of(style_.before, style_);
   if (text.size() < before.size()) return !whole && starts_with(before, text) ? Line::kUnclear : Line::kBody;
   if (!starts_with(text, before)) return Line::kBody;
   std::string_view rest = text.substr(before.size());
@@ -439,7 +440,7 @@ ItemReader::Line ItemReader::judge_mark(std::string_view text, bool whole) const
     if (digits > kMostDigits) return Line::kBody;
     if (digits == rest.size()) return whole ? Line::kBody : Line::kUnclear;
     rest.remove_prefix(digits);
-    end = core(style_.after);
+    end = core_of(style_.after, style_);
     if (digits == 0) return Line::kBody;
     if (rest.size() < end.size()) return !whole && starts_with(end, rest) ? Line::kUnclear : Line::kBody;
     if (!starts_with(rest, end)) return Line::kBody;
@@ -511,12 +512,9 @@ ItemReader::Line ItemReader::judge(std::string_view line, bool whole, bool after
 // the line has had the item's own number.
 std::size_t ItemReader::find_mark_within(std::string_view text, bool& whole) const {
   if (style_.kind != ListStyle::Kind::kNumbered || code_.is_open()) return kNone;
-  std::string_view behind = style_.after;
-  if (!style_.emphasis.empty() && ends_with(behind, style_.emphasis))
-    behind.remove_suffix(style_.emphasis.size());
-  behind = trim(behind);
-  const std::string next = " " + std::to_string(number_ + 1) + std::string(behind);
-  const std::string own = std::to_string(number_) + std::string(behind);
+  const std::string behind(core_of(style_.after, style_));
+  const std::string next = " " + std::to_string(number_ + 1) + behind;
+  const std::string own = std::to_string(number_) + behind;
   for (std::size_t at = text.find(' '); at != kNone; at = text.find(' ', at + 1)) {
     const std::string_view rest = text.substr(at);
     const bool begins = starts_with(rest, next);
@@ -566,8 +564,7 @@ std::string ItemReader::push(std::string_view bytes) {
       const std::size_t last = std::string_view(held_).substr(0, line_end).find_last_not_of(" \t\r");
       if (last == kNone) return body;  // white space that may be the end
       bool whole = false;
-      const std::size_t mark =
-          find_mark_within(std::string_view(held_).substr(0, std::max(line_end, last + 1)), whole);
+      const std::size_t mark = find_mark_within(std::string_view(held_).substr(0, line_end), whole);
       if (mark != kNone && (whole || line_end == held_.size())) {
         take(std::string_view(held_).substr(0, mark), body);
         held_.erase(0, mark);
@@ -667,7 +664,6 @@ void OutlineReader::push(std::string_view bytes) {
     case State::kMark: {
       text_ += bytes;
       const std::string mark = style_.mark(static_cast<int>(leads_.size()) + 1);
-
       if (text_.size() < mark.size()) {
         if (!starts_with(mark, text_)) stop(End::kText);
         return;

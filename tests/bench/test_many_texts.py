@@ -1,10 +1,10 @@
-"""bench/many_texts.py: how many answers forked."""
+"""bench/many_texts.py: how many answers forked, and their visible faults."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from many_texts import shares
+from many_texts import faults, shares
 
 LISTED = "So:\n\n1. **A**: x\n\n2. **B**: y\n\n3. **C**: z\n"
 
@@ -24,3 +24,13 @@ def test_shares_are_those_of_questions_whose_serial_answer_has_a_list_with_title
     ]
     titled = "of those whose serial answer has a list with titles"
     assert shares(rows) == ["forked: 2 of 4", f"{titled}, all: 1 of 2", f"{titled}, de: 1 of 2"]
+
+
+def test_faults_are_those_of_forked_answers_and_of_the_serial_ones_beside_them() -> None:
+    rows = [
+        {**_row("a", "auto", "en", LISTED, 1), "finish_reason": "stop"},
+        {**_row("a", "off", "en", LISTED), "finish_reason": "length"},
+        {**_row("b", "auto", "en", LISTED), "finish_reason": "length"},  # not forked
+    ]
+    rows = [{**row, "question": "Which?", "kind": "list"} for row in rows]
+    assert faults(rows) == ["visible faults of 1 forked answers, serial and forked", "  cut: 1, 0"]
