@@ -73,7 +73,8 @@ def ask_all(
 
 
 def shares(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """How many of the answers whose serial text has a list with titles forked, by language, as lines."""
+    """As lines: how many of the answers whose serial text has a list with titles forked, by language; why the
+    others did not."""
     serial = {row["id"]: row["text"] for row in rows if row["asked"] == SERIAL}
     others = [row for row in rows if row["asked"] != SERIAL]
     found = [f"forked: {sum(bool(row['blocks']) for row in others)} of {len(others)}"]
@@ -83,7 +84,8 @@ def shares(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         found.append(
             f"of those whose serial answer has a list with titles, {language}: {sum(of)} of {len(of)}"
         )
-    return found
+    reasons = Counter(row["fallback"] or "none given" for row in titled if not row["blocks"])
+    return [*found, *(f"not forked, {why}: {n}" for why, n in reasons.most_common())]
 
 
 def faults(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -61,6 +61,7 @@ void bind_protocol(py::module_& m) {
       .def_readwrite("min_first_mark", &ListRules::min_first_mark)
       .def_readwrite("max_order", &ListRules::max_order)
       .def_readwrite("max_tail", &ListRules::max_tail)
+      .def_readwrite("least_end", &ListRules::least_end)
       .def_readwrite("least_lead", &ListRules::least_lead)
       .def_readwrite("least_window", &ListRules::least_window)
       .def_readwrite("window", &ListRules::window);

@@ -451,8 +451,9 @@ bool Engine::Impl::set_youngest_aside() {
     if (live.in_list()) {
       live.outline->over = true;
       live.outline->lane.sequence = Sequence();
+      live.outline->last = Sequence();
     } else if (live.outline) {
-      drop_outline(live);
+      drop_outline(live, "the answer had to make room for another");
     }
     live.parked.clear();
   }

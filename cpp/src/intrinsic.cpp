@@ -21,6 +21,8 @@ constexpr std::size_t kLongestPeriod = 64;  // tokens of a loop that is noticed
 constexpr std::size_t kMostRounds = 3;      // of a loop
 constexpr std::size_t kLeastRound = 16;     // tokens that loop
 constexpr double kLearn = 0.1;              // weight of one body in the usual length
+const std::string kNoGain = "no gain is predicted for it";
+const std::string kNoRoom = "cells or lanes for it were missing";
 // Random numbers of an outline, and of the trunk behind a list.
 constexpr std::int32_t kOutlineStream = 0x7FFFFFFF;
 constexpr std::int32_t kTrunkStream = 0x7FFFFFFE;
@@ -83,10 +85,19 @@ void Engine::Impl::begin_outline(Live& live) {
   Lane& trunk = live.trunk;
   trunk.item.reset();
   const Protocol& protocol = *live.protocol();
-  if (static_cast<int>(live.blocks.size()) >= protocol.max_blocks || trunk.pending.size() != 1) return;
-  if (gain_of_list(live, n_ready(*protocol.lists)) < kLeastGain) return;
-  if (!has_spare(kOutlineCells)) return;
-  if (count_running() >= static_cast<std::size_t>(options_.n_lanes)) return;
+  if (trunk.pending.size() != 1) return;
+  if (static_cast<int>(live.blocks.size()) >= protocol.max_blocks) {
+    live.fallback = "the answer has as many blocks as it may have";
+    return;
+  }
+  if (gain_of_list(live, n_ready(*protocol.lists)) < kLeastGain) {
+    live.fallback = kNoGain;
+    return;
+  }
+  if (!has_spare(kOutlineCells) || count_running() >= static_cast<std::size_t>(options_.n_lanes)) {
+    live.fallback = kNoRoom;
+    return;
+  }
 
   // The tokens that spell the list so far. One that begins before it cannot be parted.
   std::size_t n_tokens = 0;
@@ -133,8 +144,10 @@ void Engine::Impl::begin_outline(Live& live) {
   lane.parser = std::make_unique<Parser>(nullptr, Parser::State::kTrunk, 0);
 }
 
-// Nothing of the outline is used; the trunk has not noticed it.
-void Engine::Impl::drop_outline(Live& live) {
+// Nothing of the outline is used; the trunk has not noticed it. why: for whoever asks why the list stayed
+// serial.
+void Engine::Impl::drop_outline(Live& live, std::string why) {
+  live.fallback = std::move(why);
   live.timings.rewound_tokens += static_cast<std::int64_t>(live.outline->n_sampled);
   live.parked.push_back(std::move(live.outline->lane.sequence));
   live.outline.reset();
@@ -153,6 +166,9 @@ bool Engine::Impl::clear_parked() {
   for (const auto& live : live_) {
     found = found || !live->parked.empty();
     live->parked.clear();
+    if (!live->outline || !live->outline->last) continue;
+    found = true;
+    live->outline->last = Sequence();
   }
   return found;
 }
@@ -167,7 +183,7 @@ bool Engine::Impl::has_spare(std::size_t n_cells) {
 bool Engine::Impl::drop_an_outline() {
   for (auto live = live_.rbegin(); live != live_.rend(); ++live) {
     if (!(*live)->outline || (*live)->in_list()) continue;
-    drop_outline(**live);
+    drop_outline(**live, kNoRoom);
     (void)clear_parked();
     return true;
   }
@@ -254,12 +270,21 @@ double Engine::Impl::lead_logprob(const Outline& outline, std::size_t i) const {
   return sum;
 }
 
+// What stands before the list whose outline is being written: the question, the answer so far.
+std::string Engine::Impl::text_before(const Live& live) const {
+  std::string text;
+  const std::vector<Token>& read = live.trunk.record.token_ids;
+  for (std::size_t i = 0; i < std::min(live.outline->first, read.size()); ++i) text += model_->piece(read[i]);
+  return text;
+}
+
 // Whether the first items stand in an order that matters: written from the last to the first they would be
 // far less likely. Steps of a derivation and of a procedure are so; parts that are independent of each other
 // are not. The first item, whose body is being written, stays in its place.
 bool Engine::Impl::builds_in_order(Live& live) {
   Outline& outline = *live.outline;
   outline.order_asked = true;
+  if (says_all(text_before(live), outline.reader.leads())) return false;  // the order is that of the text
   double as_written = 0;
   std::vector<Token> ids;
   std::vector<bool> wanted;
@@ -291,6 +316,7 @@ bool Engine::Impl::builds_in_order(Live& live) {
     return true;
   }
   live.timings.seed_tokens += static_cast<std::int64_t>(ids.size());
+
   const double most = live.protocol()->lists->max_order * static_cast<double>(outline.items.size());
   return as_written - exchanged > most;
 }
@@ -324,7 +350,7 @@ void Engine::Impl::take_outlined(Live& live, Token token, Likelihood likelihood)
   const float least = outline.n_items() > 1 ? limits.min_mark : limits.min_first_mark;
   const bool unlikely = begins_mark && logprob < std::log(least);
   if (unlikely && !may_end) {
-    reader.stop(OutlineReader::End::kGoesOn);
+    reader.stop(OutlineReader::End::kText);
     outline.over = true;
     return;
   }
@@ -360,22 +386,18 @@ void Engine::Impl::take_outlined(Live& live, Token token, Likelihood likelihood)
 void Engine::Impl::conduct(Live& live) {
   if (!live.finder || live.id == 0) return;
   if (live.phase == Live::Phase::kTrunk) {
-    const ItemReader* item = live.trunk.item.get();
-    if (live.outline && (item->ended() || !item->builds_on().empty())) drop_outline(live);
-    const ListRules& limits = *live.protocol()->lists;
-    if (live.outline && is_ready(*live.outline, limits)) {
-      const bool has_few = live.outline->n_items() < static_cast<std::size_t>(limits.min_items);
-      if (has_few || (!live.outline->order_asked && builds_in_order(live))) drop_outline(live);
+    if (live.outline) {
+      if (std::string why = why_serial(live); !why.empty()) drop_outline(live, std::move(why));
     }
     if (live.found && !live.outline) begin_outline(live);
     live.found.reset();
-    if (live.outline && should_fork(live)) (void)fork_list(live);
+    if (live.outline && may_fork(live) && why_not_yet(live).empty()) (void)fork_list(live);
   } else if (live.in_list()) {
     const bool first_goes_on = !live.branches.front().ended;
-    const bool builds_on = std::any_of(live.branches.begin(), live.branches.end(),
-                                       [](const Lane& lane) { return !lane.item->builds_on().empty(); });
-    if (first_goes_on && builds_on && !live.stop_settled) {
-      unfork(live);
+    const auto builds_on = std::find_if(live.branches.begin(), live.branches.end(),
+                                        [](const Lane& lane) { return !lane.item->builds_on().empty(); });
+    if (first_goes_on && builds_on != live.branches.end() && !live.stop_settled) {
+      unfork(live, builds_on->item->builds_on());
       return;
     }
     if (!first_goes_on && live.branches.front().ended_answer && live.is_exact() && !live.stopping) {
@@ -391,18 +413,39 @@ void Engine::Impl::conduct(Live& live) {
   }
 }
 
-bool Engine::Impl::should_fork(const Live& live) const {
+// Why the list whose outline is being written is to be decoded serially; empty: nothing speaks against a fork
+// so far.
+std::string Engine::Impl::why_serial(Live& live) {
   const Outline& outline = *live.outline;
-  const Lane& trunk = live.trunk;
+  const ItemReader& item = *live.trunk.item;
   const ListRules& limits = *live.protocol()->lists;
-  if (!is_ready(outline, limits) || outline.n_items() < static_cast<std::size_t>(limits.min_items))
-    return false;
-  if (tokens_left(live) <= outline.n_sampled) return false;
-  if (trunk.pending.size() != 1 || trunk.item->holds() || trunk.item->size() == 0) return false;
+  if (!item.builds_on().empty()) return item.builds_on();
+  const bool ready = is_ready(outline, limits);
+  if (ready && outline.n_items() < static_cast<std::size_t>(limits.min_items))
+    return outline.reader.end() == OutlineReader::End::kGoesOn ? "its leads cannot be told beforehand"
+                                                               : "a list of too few items";
+  if (ready && !outline.order_asked && builds_in_order(live)) return "the order of its items matters";
+  if (!item.ended()) return "";
+  const std::string why = ready ? why_not_yet(live) : "";
+  return why.empty() ? "its first item ended before the others were known" : why;
+}
+
+// Whether the outline is far enough for a fork, and the trunk at a place where it can become a branch.
+bool Engine::Impl::may_fork(const Live& live) const {
+  const Lane& trunk = live.trunk;
+  return is_ready(*live.outline, *live.protocol()->lists) && trunk.pending.size() == 1 &&
+         !trunk.item->holds() && trunk.item->size() > 0;
+}
+
+// What stands against a fork now that may change; empty: nothing.
+std::string Engine::Impl::why_not_yet(const Live& live) const {
+  const Outline& outline = *live.outline;
   const double body = usual_body_ > 0 ? usual_body_ : live.protocol()->branch_tokens;
   const double needed = kSpareBudget * body * static_cast<double>(outline.n_items());
-  if (live.request.max_tokens > 0 && static_cast<double>(tokens_left(live)) < needed) return false;
-  return gain_of_list(live, outline.n_items()) >= kLeastGain;
+  const bool limited = live.request.max_tokens > 0 && static_cast<double>(tokens_left(live)) < needed;
+  if (limited || tokens_left(live) <= outline.n_sampled)
+    return "max_tokens leaves too little room for its items";
+  return gain_of_list(live, outline.n_items()) < kLeastGain ? kNoGain : "";
 }
 
 bool Engine::Impl::fork_list(Live& live) {
@@ -538,8 +581,9 @@ void Engine::Impl::grow_block(Live& live) {
 }
 
 // The list's items build on each other after all: the first branch is the trunk again.
-void Engine::Impl::unfork(Live& live) {
+void Engine::Impl::unfork(Live& live, std::string why) {
   Outline& outline = *live.outline;
+  live.fallback = std::move(why);
   Lane first = std::move(live.branches.front());
   Lane& trunk = live.trunk;
   std::size_t sampled = 0;
@@ -660,7 +704,11 @@ void Engine::Impl::end_item(Live& live, Lane& lane, FinishReason reason) {
   lane.stage = Lane::Stage::kDone;
   lane.tail = std::move(lane.pending);
   lane.pending.clear();
-  if (lane.branch != 1) live.parked.push_back(std::move(lane.sequence));
+  if (lane.branch != 1) {
+    const bool last = static_cast<std::size_t>(lane.branch) == live.branches.size();
+    if (last) std::swap(lane.sequence, live.outline->last);
+    if (lane.sequence) live.parked.push_back(std::move(lane.sequence));
+  }
   const auto n_text = std::count(lane.kinds.begin(), lane.kinds.end(), Lane::Kind::kText);
   BranchResult& result = live.blocks.back().branches[static_cast<std::size_t>(lane.branch) - 1];
   result.n_tokens = static_cast<std::size_t>(n_text);
@@ -681,6 +729,34 @@ bool Engine::Impl::tail_counts(const Live& live, const Outline& outline) {
   const std::size_t word = tail.find_first_not_of(" \t\r\n");
   const std::string words = word == std::string::npos ? "" : tail.substr(word);
   return said.size() < words.size() || said.compare(said.size() - words.size(), words.size(), words) != 0;
+}
+
+// Whether the end that the outline wrote is likely behind the last item as it is: the outline has seen that
+// bodies were left out, and may say so. How likely the first token is does not count: there the item's branch
+// expects the next mark.
+bool Engine::Impl::end_fits(Live& live) {
+  Outline& outline = *live.outline;
+  const std::vector<Token>& tail = outline.tail.token_ids;
+  if (tail.size() < 2) return true;
+  const Lane& last = live.branches.back();
+  std::size_t n_held = 0;
+  std::vector<Token> ids = item_ids(live, last, true, n_held);
+  n_held = outline.last ? std::min(n_held, last.record.size()) : 0;
+  ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(n_held));
+  std::vector<bool> wanted(ids.size() + 1, false);
+  wanted.resize(ids.size() + tail.size(), true);
+  ids.insert(ids.end(), tail.begin(), tail.end());
+  if (!has_spare(ids.size())) return false;
+  const Pos begin = outline.begin + static_cast<Pos>(n_held);
+  double sum = 0;
+  try {
+    Sequence trial = n_held > 0 ? outline.last.fork(begin) : live.trunk.sequence.fork();
+    for (const double logprob : read_logprobs(trial, begin, ids, wanted)) sum += logprob;
+  } catch (const DecodeError&) {  // broken off
+    return false;
+  }
+  live.timings.seed_tokens += static_cast<std::int64_t>(ids.size());
+  return sum >= live.protocol()->lists->least_end * static_cast<double>(tail.size() - 1);
 }
 
 // The first item becomes text of the trunk, with the cells that its branch has: n_most of these tokens at
@@ -804,6 +880,10 @@ void Engine::Impl::close_list(Live& live) {
     if (live.checks()) {
       begin_check(live, FinishReason::kRejected);
     } else {
+      if (live.outline->ends_answer && !end_fits(live)) {
+        live.outline->ends_answer = false;
+        live.outline->exhausted = true;
+      }
       join_items(live, false);
     }
     return;

@@ -279,6 +279,23 @@ std::uint32_t scripts_of(std::string_view text) {
   return found;
 }
 
+bool says_all(std::string_view text, const std::vector<std::string>& leads) {
+  const std::string folded = fold_case(text);
+  // Not within a word of ASCII letters. Other scripts part words otherwise, or not at all.
+  const auto is_word = [](char c) { return is_digit(c) || (c >= 'a' && c <= 'z'); };
+  const auto goes_on = [&](char inside, char outside) { return is_word(inside) && is_word(outside); };
+  const auto is_said = [&](const std::string& lead) {
+    const std::string wanted = fold_case(lead);
+    for (std::size_t at = folded.find(wanted); at != std::string::npos; at = folded.find(wanted, at + 1)) {
+      const std::size_t end = at + wanted.size();
+      const bool begins = at == 0 || !goes_on(wanted.front(), folded[at - 1]);
+      if (begins && (end == folded.size() || !goes_on(wanted.back(), folded[end]))) return true;
+    }
+    return false;
+  };
+  return std::all_of(leads.begin(), leads.end(), is_said);
+}
+
 bool opens_a_part(std::string_view text, const ListRules& rules) {
   std::size_t begin = 0;
   while (begin < text.size()) {

@@ -112,6 +112,7 @@ struct Outline {
   std::vector<Item> items;       // from the second on
   Item open;                     // the one that is being written
   Item tail;                     // what stands behind the list; without a heading
+  Sequence last;                 // of the last branch, when it is over; empty: its cells were needed
   std::vector<Token> separator;  // between two leads
   std::vector<Token> between;    // what stands between two leads: the left out body, the separator
   std::vector<Token> likely;     // the next mark, to be decoded on the chance that it follows

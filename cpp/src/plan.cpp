@@ -3,6 +3,7 @@
 #include <cctype>
 
 #include "aspd/parser.h"
+#include "utf8.h"
 
 namespace aspd {
 
@@ -34,12 +35,6 @@ bool has_list_mark(std::string_view title) {
   if (std::isdigit(static_cast<unsigned char>(title.front())) != 0) return true;
   if (std::string_view("-*+#>|").find(title.front()) != std::string_view::npos) return true;
   return title.substr(0, 3) == "\xE2\x80\xA2";  // U+2022
-}
-
-std::string fold_case(std::string_view text) {
-  std::string folded;
-  for (const char c : text) folded += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return folded;
 }
 
 // Length of the list mark that a text begins with, white space behind it included; 0 without one.

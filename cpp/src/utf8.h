@@ -14,6 +14,9 @@ namespace aspd {
 [[nodiscard]] std::size_t whole_code_points(std::string_view bytes);
 // The text with every byte that is not part of a valid code point replaced by U+FFFD.
 [[nodiscard]] std::string valid_utf8(std::string_view bytes);
+// The text with capital letters of the Latin, Greek, Cyrillic and Armenian alphabets as small ones, those in
+// use today (simple case folding of Unicode 16). As many bytes; those that are no valid UTF-8 stay.
+[[nodiscard]] std::string fold_case(std::string_view text);
 // The code point at `at` of valid UTF-8; moves on behind it.
 [[nodiscard]] std::uint32_t next_code_point(std::string_view text, std::size_t& at);
 

@@ -46,5 +46,7 @@ TEST(an_empty_paragraph_has_no_lead) {
 }
 
 TEST(code_points_are_counted) {
+  CHECK_EQ(fold_case("ABZ aé ÀÖØÞ×ß ĀŹŸ ΆΈΌΏΑΩ ЀЙЯҊӐ Ա ƠƯỐ Ə 成 \xC3"),
+           std::string("abz aé àöøþ×ß āźŸ άέόώαω ѐйяҋӑ ա ơưố ə 成 \xC3"));
   CHECK_EQ(count_code_points("a\xE2\x82\xAC\xF0\x9F\x98\x80"), std::size_t{3});
 }

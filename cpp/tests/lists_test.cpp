@@ -867,6 +867,17 @@ TEST(writing_systems_have_a_bit_each_and_digits_none) {
   CHECK_EQ(scripts_of("𠀀"), scripts_of("茶"));
 }
 
+TEST(text_says_leads_whatever_their_case) {
+  CHECK(says_all("Compare wind energy, Solar Energy and coal.", {"Solar energy", "Wind Energy", "Coal"}));
+  CHECK(says_all("Сравни уголь, Ветер и солнце", {"Уголь", "ветер", "Солнце"}));
+  CHECK(says_all("请比较成本、时间和质量。", {"成本", "时间", "质量"}));
+  CHECK(!says_all("Compare wind and coal.", {"Wind", "Coal", "Sun"}));
+  CHECK(!says_all("Compare winds and charcoal.", {"Wind", "Coal"}));  // within words
+  CHECK(says_all("Winds, the wind", {"Wind"}));
+  CHECK(says_all("用AI写", {"AI"}));
+  CHECK(!says_all("", {"A"}));
+}
+
 TEST(text_with_another_part_opens_one) {
   const ListRules r = rules();
   for (const char* part : {"## More", "- a", "1. a", "5) a", "So:\n\n- a", "```\nx", "| a | b |", "x\n  * a",

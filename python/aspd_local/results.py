@@ -117,7 +117,8 @@ class Answer:
         text: what a reader sees: trunk and branches in reading order, no markers.
         blocks: the parts that were decoded in parallel; empty for a serial answer.
         finish_reason: "stop", "length" or "cancelled".
-        fallback: why a plan was decoded serially, or parallel decoding was not possible; None if neither.
+        fallback: why a plan, or the last list that stayed one text, was decoded serially, or why parallel
+            decoding was not possible; None if neither.
         protocol: name of the protocol, or "serial".
     """
 

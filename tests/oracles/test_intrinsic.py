@@ -65,9 +65,9 @@ class _Choices:
             self.add([said[-size:] for size in range(2, 6)], [(before + text)[n]])
 
 
-def _script(first_body: str = "", end: str = END, other_lead: str = "") -> Script:
+def _script(first_body: str = "", end: str = END, other_lead: str = "", elided_end: str = "") -> Script:
     """first_body: instead of one that the context words. end: what stands behind the list. other_lead: the
-    third in an outline.
+    third in an outline. elided_end: what stands behind the list there, and nowhere else.
     """
     choices = _Choices()
     if other_lead:
@@ -81,13 +81,17 @@ def _script(first_body: str = "", end: str = END, other_lead: str = "") -> Scrip
     choices.add(["m:", "Hm:", "!Hm:"], ["\n"])
     choices.add(["m:\n", "Hm:\n", "!Hm:\n"], ["1"])
     choices.chain(end[:2], end[2:])
+    for n in range(1, len(elided_end) + 1):
+        choices.add([f"{ELISION}\n{elided_end[:n]}"], [elided_end[n:][:1] or EOS])
     texts = ["!Hm:", f"End{EOS}"]
     for number, (lead, letters) in enumerate(zip(LEADS, BODIES, strict=True), 1):
         behind = str(number + 1) if number < len(LEADS) else end[1]
         texts.append(f"{lead}:" if other_lead and number == 3 else f"{number}. {lead}:")
         choices.add([f":\n{number}", f"~\n{number}"], ["."])
         choices.add([f"{lead[-1]}:", f"{lead}:", f" {lead}:"], [" "])
-        choices.add([f"{lead[-1]}: {ELISION}\n"], [behind])
+        choices.add(
+            [f"{lead[-1]}: {ELISION}\n"], [elided_end[:1] or behind if number == len(LEADS) else behind]
+        )
         if number == 1 and first_body:
             choices.chain(f"{lead}: ", f"{first_body}\n{behind}")
         else:
@@ -302,6 +306,62 @@ def test_line_that_goes_on_behind_the_last_item_is_said_once(tiny_folder: Path) 
     result = check(tell(engine, wanted(tiny, lists())))
     assert result.blocks
     assert result.text.count("End") == 1
+
+
+def test_an_end_that_only_an_outline_expects_is_written_by_the_trunk(tiny_folder: Path) -> None:
+    tiny = write_scripted(tiny_folder / "telltale.gguf", _script(elided_end="aie"), seed=3)
+    engine = open_engine(tiny)
+    checked = check(tell(engine, wanted(tiny, lists())))
+    unchecked = check(tell(engine, wanted(tiny, lists(least_end=-1e9))))
+    assert bodies(checked) == bodies(unchecked)
+    assert unchecked.text.endswith("\naie")
+    assert checked.text == unchecked.text.removesuffix("\naie") + END
+    _check_empty(engine)
+
+
+def test_an_end_is_read_behind_the_last_item_once(engine: _core.Engine, lister: TinyModel) -> None:
+    """Behind the cells that the last branch has left: its item is not read again."""
+    result = answer(engine, wanted(lister, lists()))
+    trusted = answer(engine, wanted(lister, lists(max_tail=0)))
+    assert result.text == trusted.text
+    n_end = len(END) - 1
+    n_fed = sum(len(f"{n}. {lead}:") for n, lead in enumerate(LEADS, 1))
+    assert n_end <= result.timings.seed_tokens - n_fed < n_fed
+
+
+# --- why ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rules", "why"),
+    [
+        ({}, ""),
+        ({"max_order": -1e9}, "the order of its items matters"),
+        ({"min_first_mark": 1.1}, "a list of too few items"),
+        ({"min_items": 5, "ready_items": 5}, "a list of too few items"),
+    ],
+)
+def test_answer_says_why_its_list_stayed_serial(
+    engine: _core.Engine, lister: TinyModel, rules: dict[str, Any], why: str
+) -> None:
+    result = answer(engine, wanted(lister, lists(**rules)))
+    assert result.fallback == why
+    assert bool(result.blocks) == (not why)
+
+
+def test_leads_that_the_question_says_may_stand_in_its_order(engine: _core.Engine, lister: TinyModel) -> None:
+    for said, why in (("XD xb XC XA", ""), ("XD XB XA", "the order of its items matters")):
+        result = answer(engine, wanted(lister, lists(max_order=-1e9), behind=f"{said}!"))
+        assert (result.fallback, bool(result.blocks)) == (why, not why)
+
+
+def test_answer_says_that_max_tokens_or_a_calculation_kept_its_list_serial(
+    engine: _core.Engine, lister: TinyModel, calculator: TinyModel
+) -> None:
+    short = answer(engine, wanted(lister, lists(), max_tokens=40))
+    assert (short.blocks, short.fallback) == ([], "max_tokens leaves too little room for its items")
+    other = open_engine(calculator)
+    assert answer(other, wanted(calculator, lists())).fallback == "its items hold a calculation"
 
 
 # --- order -------------------------------------------------------------------------------------------------

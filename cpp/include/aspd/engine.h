@@ -126,7 +126,7 @@ struct Result {
   std::string text;
   std::vector<BlockResult> blocks;
   FinishReason finish_reason = FinishReason::kStop;
-  std::string fallback;    // why a plan was decoded serially, or no protocol was used; empty: neither
+  std::string fallback;    // why a plan, or the last list that stayed serial, did, or no protocol was used
   std::string stop_match;  // the stop string that was met
   bool from_serial_prompt = false;  // Request::serial_prompt was answered
   Layout layout;  // the answer's tokens as the cache had them, after the prompt; blocks count on from it

@@ -187,6 +187,9 @@ class OutlineReader {
 // Writing systems of a text, one bit each; what belongs to none, such as digits, has no bit.
 [[nodiscard]] std::uint32_t scripts_of(std::string_view text);
 
+// Whether a text says each of these leads, whatever their case.
+[[nodiscard]] bool says_all(std::string_view text, const std::vector<std::string>& leads);
+
 // Whether a text that stands behind a list's items looks like another part of it: a list, a heading, code.
 [[nodiscard]] bool opens_a_part(std::string_view text, const ListRules& rules);
 

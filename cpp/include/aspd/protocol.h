@@ -58,6 +58,9 @@ struct ListRules {
                            // second on stand in their own order, not from the last to the second; above: the
                            // items build on each other
   int max_tail = 80;       // tokens of an end of the answer that an outline may write
+  // Mean natural logarithm of the probabilities of such an end's tokens behind the last item as it was
+  // written, from the second token on; below: the trunk writes the end.
+  float least_end = -1.75F;
   // Request::draft_check; natural logarithms of probabilities, means over tokens.
   float least_lead = -2.0F;    // of an item's lead
   float least_window = -3.0F;  // of the last tokens of an item
