@@ -156,6 +156,30 @@ def test_they_come_back_after_a_reset_and_to_async_callers(path: Path, cache: Pa
         assert (written(model), done.result.usage.cached_tokens) == (said, n_instructions)
 
 
+def test_they_come_back_where_other_answers_have_pushed_them_out(path: Path, cache: Path) -> None:
+    said, n_instructions, _ = ask(path)
+    (kept,) = cache.iterdir()
+    with Model(path, n_retained=1, **SETTINGS) as model:
+        for other in ("Hello", "And then?"):
+            model.chat(other, **SERIAL)
+            answer = model.chat("Hello", plan="always", **ANSWER)
+            assert (written(model), answer.usage.cached_tokens) == (said, n_instructions)
+    assert list(cache.iterdir()) == [kept]
+
+
+def test_they_are_read_anew_and_kept_where_answers_under_way_need_the_room(path: Path, cache: Path) -> None:
+    _, n_instructions, _ = ask(path)
+    (kept,) = cache.iterdir()
+    settings = {**SETTINGS, "n_ctx": n_instructions + 256}
+    with Model(path, **{**settings, "n_requests": 2}) as model:
+        first = model.submit(model.prepare("Hello " * 40, **{**SERIAL, "max_tokens": 200}))
+        model.step()
+        second = model.submit(model.prepare("Hello", **ANSWER))
+        ended = {request for request, event in _steps(model) if isinstance(event, Done)}
+        assert ended == {first, second}
+    assert kept.exists()
+
+
 def _steps(model: Model) -> Iterator[tuple[int, Any]]:
     while model.has_work:
         yield from model.step()

@@ -243,6 +243,10 @@ void bind_engine(py::module_& m) {
           "How many leading tokens of a layout are the whole of a retained sequence, the longest; 0 if none "
           "is.")
       .def(
+          "n_cached", [](PyEngine& self, const aspd::Layout& layout) { return self.engine.n_cached(layout); },
+          py::arg("layout"),
+          "How many leading tokens of a layout a prompt that begins with it would find in the cache.")
+      .def(
           "save_state",
           [](PyEngine& self, const aspd::Layout& layout) {
             const std::vector<std::uint8_t> state = self.engine.save_state(layout);

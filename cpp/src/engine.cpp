@@ -780,6 +780,10 @@ void Engine::Impl::finish(Live& live, FinishReason reason) {
 
 std::size_t Engine::Impl::n_retained(const Layout& layout) const { return retained_.longest_prefix(layout); }
 
+std::size_t Engine::Impl::n_cached(const Layout& layout) const {
+  return retained_.n_shared(layout, layout.size());
+}
+
 std::vector<std::uint8_t> Engine::Impl::save_state(const Layout& layout) {
   if (const Sequence* whole = retained_.find(layout)) return cache_.save(*whole);
   const Sequence part = cache_.sequences_free() > 0 ? retained_.fork(layout) : Sequence();
@@ -790,8 +794,8 @@ void Engine::Impl::load_state(const Layout& layout, const std::vector<std::uint8
   layout.validate();
   require(layout.size() > 0, "the layout is empty");
   if (layout.size() > cache_.n_cells()) throw ContextFullError(layout.size(), cache_.n_cells());
-  make_sequence();
-  if (!make_room(layout.size())) throw ContextFullError(layout.size(), cache_.cells_free());
+  if (!make_sequence() || !make_room(layout.size()))
+    throw ContextFullError(layout.size(), cache_.cells_free());
   Sequence sequence = cache_.acquire();
   cache_.load(sequence, state, layout.positions);
   retained_.keep(std::move(sequence), layout);
@@ -834,6 +838,10 @@ std::vector<float> Engine::logits(const Layout& layout) {
 std::size_t Engine::n_retained(const Layout& layout) {
   const Impl::Guard guard(impl_->busy_);
   return impl_->n_retained(layout);
+}
+std::size_t Engine::n_cached(const Layout& layout) {
+  const Impl::Guard guard(impl_->busy_);
+  return impl_->n_cached(layout);
 }
 std::vector<std::uint8_t> Engine::save_state(const Layout& layout) {
   const Impl::Guard guard(impl_->busy_);

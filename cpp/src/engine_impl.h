@@ -28,6 +28,7 @@ class Engine::Impl {
   std::vector<std::vector<float>> score_tree(const TextTree& texts, JoinRule rule);
   std::vector<float> logits(const Layout& layout);
   std::size_t n_retained(const Layout& layout) const;
+  std::size_t n_cached(const Layout& layout) const;
   std::vector<std::uint8_t> save_state(const Layout& layout);
   void load_state(const Layout& layout, const std::vector<std::uint8_t>& state);
   void clear_retained();

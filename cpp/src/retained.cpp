@@ -4,10 +4,27 @@
 
 namespace aspd {
 
+namespace {
+constexpr std::size_t kNewest = 2;  // they stay as long as there are others
+}
+
 void Retained::keep(Sequence sequence, Layout layout) {
   if (capacity_ == 0 || layout.size() == 0) return;
-  entries_.push_front({std::move(sequence), std::move(layout)});
-  while (entries_.size() > capacity_) entries_.pop_back();
+  entries_.push_front({std::move(sequence), std::move(layout), worth_gone_});
+  while (entries_.size() > capacity_) evict();
+}
+
+void Retained::use(Entries::iterator entry) {
+  entry->since = worth_gone_;
+  entries_.splice(entries_.begin(), entries_, entry);
+}
+
+std::size_t Retained::worth(Entries::const_iterator entry) const {
+  std::size_t shared = 0;
+  for (auto other = entries_.begin(); other != entries_.end(); ++other) {
+    if (other != entry) shared = std::max(shared, common_prefix(entry->layout, other->layout));
+  }
+  return entry->since + entry->layout.size() - shared;
 }
 
 // The last token of the prompt is decoded in any case, for its logits, which is what n_most is about.
@@ -47,14 +64,25 @@ Sequence Retained::take(const Layout& prompt, std::size_t n_most, Layout& layout
     // All that comes before the first different token lies at lower positions (layout.h).
     sequence = best->sequence.fork(layout.positions[most]);
     layout.truncate(most);
-    entries_.splice(entries_.begin(), entries_, best);
+    use(best);
   }
   return sequence;
 }
 
 bool Retained::evict() {
   if (entries_.empty()) return false;
-  entries_.pop_back();
+  auto least = std::prev(entries_.end());  // of two worth the same, the one used longer ago
+  std::size_t least_worth = worth(least);
+  const std::size_t n_older = entries_.size() - std::min(entries_.size(), kNewest);
+  for (auto entry = least; n_older > 0 && entry != std::next(entries_.begin(), kNewest);) {
+    --entry;
+    if (const std::size_t its = worth(entry); its < least_worth) {
+      least = entry;
+      least_worth = its;
+    }
+  }
+  worth_gone_ = std::max(worth_gone_, least_worth);
+  entries_.erase(least);
   return true;
 }
 

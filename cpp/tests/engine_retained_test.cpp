@@ -114,6 +114,64 @@ TEST(no_more_answers_are_retained_than_wanted) {
   CHECK_EMPTY(engine);
 }
 
+namespace {
+
+// Asks one question and keeps its answer. How many tokens of its prompt were found in the cache.
+std::size_t n_found(Engine& engine, const Model& model, const std::string& prompt) {
+  Request wanted = request(model, prompt);
+  wanted.max_tokens = 2;
+  wanted.retain = true;
+  return static_cast<std::size_t>(answer(engine, std::move(wanted))->timings.cached_tokens);
+}
+
+EngineOptions with_retained(std::int32_t n) {
+  EngineOptions options = exact();
+  options.n_retained = n;
+  return options;
+}
+
+}  // namespace
+
+TEST(what_is_dear_to_read_outlives_what_is_cheap) {
+  const auto model = tiny_model("llama");
+  Engine engine(model, with_retained(3));
+  const std::string dear(100, 'x');
+  CHECK_EQ(n_found(engine, *model, dear + "1"), std::size_t{0});
+  for (const char* cheap : {"a 1", "b 1", "c 1", "d 1", "e 1"}) (void)n_found(engine, *model, cheap);
+  CHECK(n_found(engine, *model, dear + "2") >= 100);
+  CHECK_EMPTY(engine);
+}
+
+TEST(what_others_hold_too_is_cheap) {
+  const auto model = tiny_model("llama");
+  Engine engine(model, with_retained(3));
+  const std::string dear(100, 'x');
+  for (const char* end : {"1", "2", "3", "4", "5", "6"}) (void)n_found(engine, *model, dear + end);
+  (void)n_found(engine, *model, "another one of some length");
+  for (const char* end : {"7", "8"}) CHECK(n_found(engine, *model, dear + end) >= 100);
+  CHECK(n_found(engine, *model, "another one of some length") > 10);
+}
+
+TEST(what_is_dear_goes_when_it_is_not_used_for_long) {
+  const auto model = tiny_model("llama");
+  Engine engine(model, with_retained(3));
+  const std::string dear(100, 'x');
+  (void)n_found(engine, *model, dear + "1");
+  for (int i = 0; i < 40; ++i)
+    (void)n_found(engine, *model, std::string(10, static_cast<char>('a' + i % 20)) + "!");
+  CHECK(n_found(engine, *model, dear + "2") < 5);
+}
+
+TEST(the_two_answers_used_last_stay_whatever_they_cost) {
+  const auto model = tiny_model("llama");
+  Engine engine(model, with_retained(4));
+  for (const char letter : {'v', 'w', 'x', 'y'}) (void)n_found(engine, *model, std::string(80, letter));
+  CHECK_EQ(n_found(engine, *model, "a 1"), std::size_t{0});
+  CHECK_EQ(n_found(engine, *model, "b 1"), std::size_t{0});
+  CHECK(n_found(engine, *model, "a 1, and on") >= 3);
+  CHECK(n_found(engine, *model, "b 1, and on") >= 3);
+}
+
 TEST(saved_state_of_a_joined_answer_goes_on_in_another_engine) {
   const auto model = tiny_model("storyteller");
   for (const JoinRule rule : kJoinRules) {

@@ -814,6 +814,10 @@ class Engine:
         """
         Seconds of each of n_steps decode steps of `width` lanes that share a prefix of `depth` cells, greedy sampling included: [n_steps]. Raises ValueError, ContextFullError, DecodeError, EngineBusyError.
         """
+    def n_cached(self, layout: Layout) -> int:
+        """
+        How many leading tokens of a layout a prompt that begins with it would find in the cache.
+        """
     def n_retained(self, layout: Layout) -> int:
         """
         How many leading tokens of a layout are the whole of a retained sequence, the longest; 0 if none is.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aspd_local import _core
-from aspd_local.errors import AspdError, EngineBusyError
+from aspd_local.errors import AspdError, ContextFullError, EngineBusyError
 from aspd_local.sources.store import Store, write_whole
 
 _log = logging.getLogger("aspd_local")
@@ -77,22 +77,24 @@ class Instructions:
         file = (str(model_path.resolve()), found.st_size, found.st_mtime_ns)
         self._facts = (*file, _core.build_info(), settings)
         self._folder = (store or Store()).root / "instructions"
-        self._loaded: set[Path] = set()  # looked for
 
     def before(self, layout: _core.Layout) -> None:
-        """Before a question is submitted that begins with `layout`. Raises EngineBusyError."""
-        path = self._path(layout)
-        if path in self._loaded:
+        """Before a question is submitted that begins with `layout`: cells that had to make room for others come
+        back from their file. Raises EngineBusyError.
+        """
+        if self._engine.n_cached(layout) == len(layout):
             return
-        file = CellFile(path)
-        if (cells := file.load()) is not None:
-            try:
-                self._engine.load_state(layout, cells)
-            except EngineBusyError:
-                raise
-            except AspdError as error:
-                file.drop(str(error))
-        self._loaded.add(path)
+        file = CellFile(self._path(layout))
+        if (cells := file.load()) is None:
+            return
+        try:
+            self._engine.load_state(layout, cells)
+        except EngineBusyError:
+            raise
+        except ContextFullError as error:
+            _log.info("the instructions are read anew, as answers under way need the room: %s", error)
+        except AspdError as error:
+            file.drop(str(error))
 
     def after(self, layout: _core.Layout) -> None:
         """When that question is answered: what was read is kept."""
@@ -109,10 +111,6 @@ class Instructions:
             CellFile(path).save(cells)
         except OSError as error:
             _log.warning("the instructions cannot be kept: %s", error)
-
-    def forget(self) -> None:
-        """The engine has given up all that it held."""
-        self._loaded.clear()
 
     def _path(self, layout: _core.Layout) -> Path:
         facts = json.dumps([*self._facts, layout.token_ids])

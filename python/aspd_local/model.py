@@ -349,8 +349,7 @@ class Model:
     def reset(self) -> None:
         """Forgets all finished answers and frees their cells."""
         self._open_engine().clear_retained()
-        if self._instructions is not None:
-            self._instructions.forget()
+
         self._history.clear()
         self._last = None
 

@@ -205,6 +205,8 @@ class Engine {
 
   // How many leading tokens of a layout are the whole of a retained sequence, the longest; 0 if none is.
   std::size_t n_retained(const Layout& layout);
+  // Leading tokens of the layout that a prompt which begins so would find in the cache.
+  std::size_t n_cached(const Layout& layout);
   // The cells of a layout as bytes, if a retained sequence is that layout or begins with it; else empty.
   std::vector<std::uint8_t> save_state(const Layout& layout);
   // Puts bytes of save_state() back as a retained sequence.

@@ -55,6 +55,7 @@ _ROWS: tuple[tuple[str, Sequence[str]], ...] = (
     ("nats a token under the judge", ("quality", "nll")),
     ("mean difference to serial", ("quality", "nll_against_serial")),
     ("visible faults", ("quality", "faults_total")),
+    ("answers with a visible fault", ("quality", "faulty_answers")),
     ("difference to serial, an answer", ("quality", "faults_against_serial")),
     ("words shared with the serial answer", ("quality", "agreement")),
     ("equal texts", ("quality", "equal_texts")),

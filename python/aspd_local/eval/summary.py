@@ -106,6 +106,7 @@ def _quality(own: dict[str, Outcome], serial: dict[str, Outcome]) -> Json:
         "nll_against_serial": _compared(likely, higher_is_better=False),
         "faults": {kind: counted[kind] for kind in KINDS},
         "faults_total": sum(counted.values()),
+        "faulty_answers": sum(bool(kinds) for kinds in faulty.values()),
         "faults_against_serial": _compared(more, higher_is_better=False),
         "agreement": _json(estimate([agreement(own[key].text, serial[key].text) for key in own])),
         "equal_texts": sum(own[key].text == serial[key].text for key in own),
