@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from aspd_local.cli.notes import note
+from aspd_local.cli.shell import complete_model
 from aspd_local.options import Options
 from aspd_local.sources import DEFAULT_MODEL
 
@@ -54,6 +56,36 @@ class Profile(str, Enum):
     OFF = "off"
 
 
+LEAST_N_CTX = 64  # cells: a chat template and a few words
+# Tokens of an answer, as the server's page has it: a model that does not end its answers ends nonetheless.
+DEFAULT_MAX_TOKENS = 512
+
+
+def check_n_ctx(n_ctx: int) -> int:
+    """A size of the context that can hold an answer. Raises BadParameter for another."""
+    if 0 < n_ctx < LEAST_N_CTX:
+        raise typer.BadParameter(
+            f"{n_ctx} cells hold no answer; at least {LEAST_N_CTX}, or 0 as the model was trained"
+        )
+    return n_ctx
+
+
+def _check_max_tokens(most: int) -> int:
+    if most == 0:
+        raise typer.BadParameter("0 tokens are no answer; -1: until the context is full")
+    return most
+
+
+def read_grammar(file: str) -> str:
+    """The text of a grammar. Where it cannot be read, a line on stderr and the exit code of bad usage."""
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        told = error.strerror if isinstance(error, OSError) else f"not UTF-8 text: {error}"
+        note(f"aspd: --grammar {file}: {told}")
+        raise typer.Exit(2) from error
+
+
 def _option(*names: str, help: str, panel: str, **more: Any) -> Any:  # noqa: A002
     return typer.Option(*names, help=help, rich_help_panel=panel, **more)
 
@@ -70,6 +102,7 @@ class ModelFlags:
             metavar="NAME|PATH",
             help="A GGUF file, hf:owner/repo:Q4_K_M, or a name of `aspd models list`.",
             panel=_MODEL,
+            autocompletion=complete_model,
         ),
     ] = DEFAULT_MODEL
     n_ctx: Annotated[
@@ -81,6 +114,7 @@ class ModelFlags:
             panel=_MODEL,
             min=0,
             show_default="as trained, at most 8192",
+            callback=check_n_ctx,
         ),
     ] = 0
     threads: Annotated[
@@ -144,15 +178,15 @@ class AnswerFlags:
         str | None, _option("--system", metavar="TEXT", help="System message.", panel=_SAMPLING)
     ] = None
     max_tokens: Annotated[
-        int | None,
+        int,
         _option(
             "--max-tokens",
-            help="Most tokens of the answer, branches included.",
+            help="Most tokens of the answer, branches included; -1: until the context is full.",
             panel=_SAMPLING,
-            min=1,
-            show_default="until the context is full",
+            min=-1,
+            callback=_check_max_tokens,
         ),
-    ] = None
+    ] = DEFAULT_MAX_TOKENS
     temperature: Annotated[
         float, _option("--temperature", help="0 takes the most likely token.", panel=_SAMPLING)
     ] = Options.temperature
@@ -179,14 +213,13 @@ class AnswerFlags:
         _option("--stop", metavar="TEXT", help="Ends the answer; may be given again.", panel=_SAMPLING),
     ] = None
     grammar: Annotated[
-        Path | None,
+        str | None,  # the file's text: a pipe can be read but once
         _option(
             "--grammar",
             metavar="FILE",
             help="GBNF grammar; the answer is then serial.",
             panel=_SAMPLING,
-            exists=True,
-            dir_okay=False,
+            parser=read_grammar,
         ),
     ] = None
 
@@ -197,12 +230,12 @@ class AnswerFlags:
         return "off" if self.serial else self.protocol or Options.parallel
 
     def options(self) -> AnswerOptions:
-        """As keyword arguments of Model.stream. Raises ValueError for a grammar that is no text."""
+        """As keyword arguments of Model.stream. Raises ValueError if the flags contradict each other."""
         return {
             "parallel": self.parallel(),
             "plan": "always" if self.plan is Plan.ALWAYS else "auto",
             "draft_check": self.draft_check.value,
-            "max_tokens": self.max_tokens,
+            "max_tokens": None if self.max_tokens < 0 else self.max_tokens,
             "temperature": self.temperature,
             "top_k": self.top_k,
             "top_p": self.top_p,
@@ -212,7 +245,7 @@ class AnswerFlags:
             "frequency_penalty": self.frequency_penalty,
             "seed": self.seed,
             "stop": self.stop or (),
-            "grammar": None if self.grammar is None else self.grammar.read_text(encoding="utf-8"),
+            "grammar": self.grammar,
         }
 
 

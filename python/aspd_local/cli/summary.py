@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from aspd_local.cli.wrap import n_words
 from aspd_local.results import Answer
 from aspd_local.typing import AnswerOptions
 
@@ -61,7 +62,7 @@ def comparison(serial: Answer, parallel: Answer) -> list[tuple[str, str, str]]:
     return [
         row("branches", [" + ".join(str(len(b.branches)) for b in a.blocks) or "-" for a in both]),
         row("ended by", [a.finish_reason for a in both]),
-        row("words", [str(_n_words(a)) for a in both]),
+        row("words", [str(n_words(a.text)) for a in both]),
         row("tokens, plan included", [str(a.usage.completion_tokens) for a in both]),
         row("decode steps", [str(a.timings.steps) for a in both]),
         row("seconds: reading the prompt", [f"{a.timings.prompt_s:.2f}" for a in both]),
@@ -74,12 +75,8 @@ def comparison(serial: Answer, parallel: Answer) -> list[tuple[str, str, str]]:
     ]
 
 
-def _n_words(answer: Answer) -> int:
-    return len(answer.text.split())
-
-
 def _per_100_words(answer: Answer, seconds: float) -> float:
-    return 100 * seconds / _n_words(answer) if _n_words(answer) else math.nan
+    return 100 * seconds / n_words(answer.text) if n_words(answer.text) else math.nan
 
 
 def _ratio(serial: float, parallel: float) -> str:
