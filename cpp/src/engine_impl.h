@@ -167,6 +167,7 @@ class Engine::Impl {
   void write_end(Live& live, Outline& outline);
   [[nodiscard]] bool builds_in_order(Live& live);
   [[nodiscard]] static bool goes_round(const Lane& lane);
+  void end_loop(Live& live, Lane& lane);
   [[nodiscard]] double lead_logprob(const Outline& outline, std::size_t i) const;
   void conduct(Live& live);
   void begin_outline(Live& live);

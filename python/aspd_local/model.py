@@ -807,6 +807,7 @@ def _answer(result: _core.Result, name: str, fallback: str | None) -> Answer:
         text=result.text,
         blocks=blocks,
         finish_reason=_reason(result.finish_reason),
+        finish_detail="loop" if result.looped else None,
         fallback=result.fallback or fallback,
         protocol=name,
         usage=Usage(

@@ -37,7 +37,8 @@ def test_json_is_one_object_with_the_promised_keys(runner: CliRunner, use: Use) 
     result = runner.invoke(app, ["run", "--json", "How?"])
     printed = json.loads(result.stdout)
     assert result.stdout.count("\n") == 1
-    assert set(printed) == {"text", "blocks", "finish_reason", "fallback", "protocol", "usage", "timings"}
+    keys = {"text", "blocks", "finish_reason", "finish_detail", "fallback", "protocol", "usage", "timings"}
+    assert set(printed) == keys
     assert printed["text"] == fold(TIPS)
     assert [branch["title"] for branch in printed["blocks"][0]["branches"]] == ["Sleep", "Food"]
     assert {"title", "span", "n_tokens"} <= set(printed["blocks"][0]["branches"][0])

@@ -202,6 +202,40 @@ class AnswerFlags:
     frequency_penalty: Annotated[float, _option("--frequency-penalty", help="-2 to 2.", panel=_SAMPLING)] = (
         Options.frequency_penalty
     )
+    dry_multiplier: Annotated[float, _option("--dry-multiplier", help="0: off.", panel=_SAMPLING)] = (
+        Options.dry_multiplier
+    )
+    dry_base: Annotated[float, _option("--dry-base", help="1 or more.", panel=_SAMPLING)] = Options.dry_base
+    dry_allowed_length: Annotated[
+        int, _option("--dry-allowed-length", help="Tokens that DRY lets be repeated.", panel=_SAMPLING)
+    ] = Options.dry_allowed_length
+    dry_penalty_last_n: Annotated[
+        int, _option("--dry-penalty-last-n", help="Tokens that DRY looks back on; -1: all.", panel=_SAMPLING)
+    ] = Options.dry_penalty_last_n
+    dry_sequence_breaker: Annotated[
+        list[str] | None,
+        _option(
+            "--dry-sequence-breaker",
+            metavar="TEXT",
+            help="DRY sees no repetition over it; may be given again.",
+            panel=_SAMPLING,
+            show_default="newline, colon, quote, asterisk",
+        ),
+    ] = None
+    xtc_probability: Annotated[float, _option("--xtc-probability", help="0: off.", panel=_SAMPLING)] = (
+        Options.xtc_probability
+    )
+    xtc_threshold: Annotated[float, _option("--xtc-threshold", help="Above 0.5: off.", panel=_SAMPLING)] = (
+        Options.xtc_threshold
+    )
+    loop_guard: Annotated[
+        bool,
+        _option(
+            "--loop-guard/--no-loop-guard",
+            help="End an answer whose last 1,024 tokens repeat the same few.",
+            panel=_SAMPLING,
+        ),
+    ] = Options.loop_guard
     seed: Annotated[
         int | None,
         _option(
@@ -243,6 +277,14 @@ class AnswerFlags:
             "repeat_penalty": self.repeat_penalty,
             "presence_penalty": self.presence_penalty,
             "frequency_penalty": self.frequency_penalty,
+            "dry_multiplier": self.dry_multiplier,
+            "dry_base": self.dry_base,
+            "dry_allowed_length": self.dry_allowed_length,
+            "dry_penalty_last_n": self.dry_penalty_last_n,
+            "dry_sequence_breakers": self.dry_sequence_breaker or Options.dry_sequence_breakers,
+            "xtc_probability": self.xtc_probability,
+            "xtc_threshold": self.xtc_threshold,
+            "loop_guard": self.loop_guard,
             "seed": self.seed,
             "stop": self.stop or (),
             "grammar": self.grammar,

@@ -34,10 +34,14 @@ def facts(answer: Answer) -> list[str]:
 def warnings(answer: Answer, options: AnswerOptions) -> list[str]:
     """What must not pass in silence: a cut answer, and a plan that was asked for and could not be used."""
     lines = []
-    if answer.finish_reason == "length":
+    if answer.finish_detail == "loop":
+        lines.append("the answer is cut off: it repeated itself for ever (--no-loop-guard lets it)")
+    elif answer.finish_reason == "length":
         limit = options.get("max_tokens")
-        spent = "" if limit is None else f"its {limit} tokens (--max-tokens) are spent, or "
-        lines.append(f"the answer is cut off: {spent}the context (--n-ctx) is full")
+        full = "the context (--n-ctx) is full"
+        spent = limit is not None and answer.usage.completion_tokens >= limit
+        why = f"its {limit} tokens are spent (--max-tokens -1: no limit)" if spent else full
+        lines.append(f"the answer is cut off: {why}")
     forced = options.get("plan") == "always" or options.get("parallel", "auto") not in ("auto", "off")
     if forced and answer.fallback:
         lines.append(f"decoded serially: {answer.fallback}")
