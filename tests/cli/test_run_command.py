@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from aspd_local.cli.app import app
 from aspd_local.cli.flags import ModelFlags
+from aspd_local.cli.progress import set_log
 from aspd_local.errors import AspdError, ContextFullError, ModelError
 from aspd_local.events import Done, Text, fold
 
@@ -296,3 +298,10 @@ def test_verbose_tells_the_timings_on_stderr(runner: CliRunner, use: Use) -> Non
     result = runner.invoke(app, ["run", "-v", "How?"])
     assert result.stdout == "Yes.\n"
     assert "7 tokens in 5 steps" in result.stderr
+
+
+def test_a_busy_machine_is_told_of_without_verbose(capsys: pytest.CaptureFixture[str]) -> None:
+    set_log(verbose=False)
+    logging.getLogger("aspd_local.profile").warning("measured while busy")
+    logging.getLogger("aspd_local").warning("what llama.cpp says")
+    assert capsys.readouterr().err == "aspd: warning: measured while busy\n"

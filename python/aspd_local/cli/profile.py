@@ -93,6 +93,10 @@ def profile(
     except KeyboardInterrupt:
         note("aspd: interrupted; nothing is kept")
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    if not _profile_of(opened).steady:
+        from aspd_local.profile import BUSY
+
+        note(f"aspd: warning: {BUSY}; measure again when it is quiet")
     if as_json:
         typer.echo(json.dumps(_as_dict(path, opened)))
     else:
@@ -122,7 +126,8 @@ def _measure(model: str, extent: Extent, flags: ProfileFlags) -> tuple[Path, Ope
             extent, lambda done, total: tell(f"loading and measuring {path.name}", done, total)
         )
     try:
-        if set(verb.SHORT.widths) <= set(extent.widths):  # else it says too little to schedule by
+        enough = set(verb.SHORT.widths) <= set(extent.widths)  # to schedule by
+        if enough and _profile_of(opened).steady:
             verb.save(_profile_of(opened), store())
     except OSError as error:
         note(f"aspd: the profile cannot be kept: {error}")
