@@ -35,13 +35,14 @@ class Measurements:
     def __init__(self, seconds: dict[bool, Seconds]) -> None:
         self.seconds = seconds
         self.made: list[tuple[bool, Extent]] = []
+        self.steady = True
 
     def __call__(
         self,
         key: Key,
         engine: _core.Engine,
         extent: Extent,
-        progress: Progress | None,
+        progress: Progress | None = None,
         *,
         repacked: bool,
     ) -> Profile:
@@ -52,7 +53,7 @@ class Measurements:
         )
         if progress is not None:
             progress(len(points), len(points))
-        return Profile(key=key, points=points, prompt_token_s=0.001, repacked=repacked)
+        return Profile(key=key, points=points, prompt_token_s=0.001, repacked=repacked, steady=self.steady)
 
 
 Install = Callable[[dict[bool, Seconds]], Measurements]
@@ -195,10 +196,11 @@ def test_a_curve_that_was_measured_on_a_busy_machine_is_given_up(
 ) -> None:
     caplog.set_level("INFO", logger="aspd_local")
     made = measured(REPACKED_PAYS)  # a second a step
-    for n_tokens, n_measured in ((4, 2), (40, 2), (4, 4)):
+    # Two answers each: the first of 40 tokens refutes the curve, before the second it is measured again.
+    for n_tokens, n_measured in ((4, 2), (40, 3), (4, 5)):
         write_serially(tiny_llama.path, n_tokens)
         assert len(made.made) == n_measured
-    assert sum("measured anew next time" in record.message for record in caplog.records) == 1
+    assert sum(profile.BUSY in record.message for record in caplog.records) == 2
 
 
 def test_a_curve_that_steps_bear_out_is_kept(tiny_llama: TinyModel, measured: Install) -> None:
@@ -244,3 +246,58 @@ def test_cost_is_a_mean_over_widths() -> None:
     assert tuning.cost(found) == pytest.approx(2.0)
     halved = dataclasses.replace(found, points=(*points[:2], Point(width=8, depth=64, seconds=8.0)))
     assert tuning.cost(halved) == pytest.approx(5 / 3)
+
+
+def _answer_at_length(model: Model) -> None:
+    """Long enough that it tells how fast steps are."""
+    model.generate("x", parallel="off", max_tokens=40, temperature=0.0)
+
+
+def _open(tiny_llama: TinyModel) -> Model:
+    return Model(tiny_llama.path, n_ctx=256, n_threads=1, n_threads_batch=1, repack="on")
+
+
+def test_a_curve_of_a_busy_machine_is_measured_again_before_the_next_answer(
+    tiny_llama: TinyModel, measured: Install, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = measured(REPACKED_PAYS)  # a second a step: no machine is as slow
+    with _open(tiny_llama) as model:
+        assert len(made.made) == 1
+        _answer_at_length(model)
+        [told] = [record for record in caplog.records if record.name == "aspd_local.profile"]
+        assert profile.BUSY in told.getMessage()
+        assert len(made.made) == 1
+        made.seconds = {True: lambda width: 1e-9 * width}
+        _answer_at_length(model)
+        assert len(made.made) == 2
+        _answer_at_length(model)
+        assert len(made.made) == 2
+    with _open(tiny_llama):
+        assert len(made.made) == 2  # the second curve is kept
+
+
+def test_a_machine_that_is_never_quiet_is_not_measured_for_ever(
+    tiny_llama: TinyModel, measured: Install
+) -> None:
+    made = measured(REPACKED_PAYS)
+    with _open(tiny_llama) as model:
+        for _ in range(8):
+            _answer_at_length(model)
+    assert len(made.made) == 4
+
+
+def test_steps_of_very_different_times_are_told_and_not_kept(
+    tiny_llama: TinyModel, measured: Install, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = measured({True: lambda width: 1e-9 * width})
+    made.steady = False
+    with _open(tiny_llama) as model:
+        assert [record.levelname for record in caplog.records if profile.BUSY in record.getMessage()] == [
+            "WARNING"
+        ]
+        made.steady = True
+        _answer_at_length(model)
+        _answer_at_length(model)
+        assert len(made.made) == 2
+    with _open(tiny_llama):
+        assert len(made.made) == 2

@@ -110,6 +110,7 @@ void bind_options(py::module_& m) {
       .def_readwrite("asked_parts", &Request::asked_parts)
       .def_readwrite("n_logprobs", &Request::n_logprobs)
       .def_readwrite("retain", &Request::retain)
+      .def_readwrite("loop_guard", &Request::loop_guard)
       .def_readwrite("script", &Request::script);
 }
 
@@ -166,6 +167,7 @@ void bind_results(py::module_& m) {
       .def_readonly("finish_reason", &Result::finish_reason)
       .def_readonly("fallback", &Result::fallback)
       .def_readonly("stop_match", &Result::stop_match)
+      .def_readonly("looped", &Result::looped)
       .def_readonly("from_serial_prompt", &Result::from_serial_prompt)
       .def_readonly("layout", &Result::layout)
       .def_readonly("timings", &Result::timings);

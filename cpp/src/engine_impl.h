@@ -169,6 +169,7 @@ class Engine::Impl {
   [[nodiscard]] std::string text_before(const Live& live) const;
   [[nodiscard]] bool builds_in_order(Live& live);
   [[nodiscard]] static bool goes_round(const Lane& lane);
+  void end_loop(Live& live, Lane& lane);
   [[nodiscard]] double lead_logprob(const Outline& outline, std::size_t i) const;
   void conduct(Live& live);
   void begin_outline(Live& live);

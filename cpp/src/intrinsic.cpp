@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "engine_impl.h"
+#include "repetition.h"
 #include "utf8.h"
 
 namespace aspd {
@@ -673,10 +674,7 @@ bool Engine::Impl::goes_round(const Lane& lane) {
   for (std::size_t period = 1; period <= kLongestPeriod; ++period) {
     const std::size_t n = std::max(kLeastRound, period * kMostRounds);
     if (ids.size() < n) break;
-    bool same = true;
-    for (std::size_t i = ids.size() - n + period; i < ids.size() && same; ++i)
-      same = ids[i] == ids[i - period];
-    if (same) return true;
+    if (repeats(ids, n, period)) return true;
   }
   return false;
 }

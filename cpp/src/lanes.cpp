@@ -14,6 +14,7 @@ namespace {
 constexpr std::size_t kLeastBody = 16;
 // Steps back at one position before the lane is ended: the model insists on a marker.
 constexpr std::size_t kMostBans = 64;
+constexpr std::size_t kWholeHistory = static_cast<std::size_t>(-1);  // of a sampler, left behind
 
 bool keeps_cells(JoinRule rule) { return rule == JoinRule::kSum || rule == JoinRule::kLongest; }
 
@@ -293,8 +294,22 @@ void Engine::Impl::take_token(Live& live, Lane& lane, Token token, Likelihood li
   if (drafts && live.n_drafted >= tokens_left(live)) leave_branch(live, lane, FinishReason::kLength);
   if (live.id != 0) follow(live, lane, piece);
   if (trunk && live.id != 0 && live.phase == Live::Phase::kTrunk) (void)plan_as_asked(live);
+  if (live.id != 0) end_loop(live, lane);
   if (live.id != 0 && tokens_left(live) == 0 && !answer_serial_prompt(live, lane))
     finish(live, FinishReason::kLength);
+}
+
+// Ends what repeats itself for ever: the answer, or a branch of a plan. Items of lists end earlier.
+void Engine::Impl::end_loop(Live& live, Lane& lane) {
+  const bool is_trunk = lane.block == 0 || (live.in_list() && lane.branch == 1 && live.is_exact());
+  if (!live.request.loop_guard || lane.ended || (!is_trunk && live.in_list())) return;
+  if (!lane.sampler->loops([this](Token token) { return model_->piece(token); })) return;
+  if (is_trunk) {
+    live.looped = true;
+    finish(live, FinishReason::kLength);
+  } else {
+    leave_branch(live, lane, FinishReason::kLength);
+  }
 }
 
 // undecoded: tokens of the outcome's n_rewind that are not in the cells.
@@ -451,7 +466,8 @@ void Engine::Impl::begin_block(Live& live) {
     lane.pending = seed_ids(protocol, seed, live.titles[i], number);
     live.timings.seed_tokens += static_cast<std::int64_t>(lane.pending.size());
     lane.wants_token = true;
-    lane.sampler = std::make_unique<Sampler>(model_.get(), live.request.sampling, stream_of(block, number));
+    lane.sampler =
+        std::make_unique<Sampler>(live.trunk.sampler->fork(stream_of(block, number), kWholeHistory));
     lane.parser = std::make_unique<Parser>(&protocol, Parser::State::kBranch, live.request.max_branches);
     lane.text = std::make_unique<LaneText>();
     if (++live.n_branches < live.request.script.size()) lane.script = live.request.script[live.n_branches];

@@ -116,6 +116,7 @@ Result Live::result(FinishReason reason, double one_lane_s) const {
   Result result;
   result.finish_reason = reason;
   result.fallback = fallback;
+  result.looped = looped;
   if (stop_met()) result.stop_match = stop_search->match();
   result.from_serial_prompt = from_serial_prompt;
   result.layout = answer_layout();

@@ -149,6 +149,7 @@ struct Live {
   std::vector<std::string> titles;     // of the block that is open or about to be
   std::vector<AskedPart> asked;        // the same, where they are those that the question lists
   bool forking = false;                // the plan is complete, its last token is on its way into the cells
+  bool looped = false;                 // the answer ends because it repeats itself
   bool stopping = false;               // a branch met a stop string: end after this block
   bool from_serial_prompt = false;     // the request's serial prompt has become its prompt
   bool set_aside = false;              // it had to make room, and is in the queue again or was

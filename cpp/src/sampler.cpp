@@ -1,6 +1,7 @@
 #include "aspd/sampler.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -9,6 +10,7 @@
 #include "aspd/model.h"
 #include "llama.h"
 #include "narrow.h"
+#include "repetition.h"
 
 namespace aspd {
 
@@ -18,6 +20,13 @@ constexpr float kNever = -std::numeric_limits<float>::infinity();
 // Candidates tried one by one, the likeliest first, before the whole vocabulary is held against a
 // restriction.
 constexpr int kMostTries = 64;
+constexpr std::size_t kMostBreakers = 64;
+constexpr std::size_t kLongestBreaker = 40;  // bytes: what llama.cpp looks at
+// A loop: so many tokens in a row repeat a period of at most so many. Without a letter it may be a table of
+// numbers that was asked for.
+constexpr std::size_t kLoopTokens = 1024;
+constexpr std::size_t kBareLoopTokens = 4096;
+constexpr std::size_t kLongestLoop = 128;
 
 // SplitMix64 (Steele, Lea, Flood 2014): spreads a seed and a stream over 64 bits.
 std::uint64_t mix(std::uint64_t seed, std::uint64_t stream) {
@@ -63,6 +72,18 @@ void SamplingOptions::validate(std::int32_t n_vocab) const {
   check(std::isfinite(frequency_penalty) && std::fabs(frequency_penalty) <= 2,
         "frequency_penalty must be between -2 and 2");
   check(penalty_last_n >= -1, "penalty_last_n must be -1 or more");
+  check(std::isfinite(dry_multiplier) && dry_multiplier >= 0 && dry_multiplier <= 100,
+        "dry_multiplier must be between 0 and 100");
+  check(std::isfinite(dry_base) && dry_base >= 1 && dry_base <= 100, "dry_base must be between 1 and 100");
+  check(dry_allowed_length >= 0, "dry_allowed_length must not be negative");
+  check(dry_penalty_last_n >= -1, "dry_penalty_last_n must be -1 or more");
+  check(dry_sequence_breakers.size() <= kMostBreakers, "dry_sequence_breakers must be at most 64");
+  for (const std::string& breaker : dry_sequence_breakers) {
+    check(!breaker.empty() && breaker.size() <= kLongestBreaker && breaker.find('\0') == std::string::npos,
+          "dry_sequence_breakers must have 1 to 40 bytes each, none of them 0");
+  }
+  check(xtc_probability >= 0 && xtc_probability <= 1, "xtc_probability must be between 0 and 1");
+  check(xtc_threshold >= 0 && xtc_threshold <= 1, "xtc_threshold must be between 0 and 1");
   for (const auto& [token, bias] : logit_bias) {
     check(token >= 0 && token < n_vocab, "logit_bias names a token id outside the vocabulary");
     check(!std::isnan(bias) && bias != std::numeric_limits<float>::infinity(),
@@ -114,6 +135,11 @@ struct Sampler::Grammar {
 
 Sampler::Sampler(const Model* model, SamplingOptions options, std::uint64_t stream)
     : options_(std::move(options)), random_(mix(options_.seed, stream)) {
+  if (options_.xtc_probability > 0) {
+    const std::uint64_t seed = mix(mix(options_.seed, stream), 0);  // other numbers than random_ has
+    xtc_ = std::make_unique<Xtc>(options_.xtc_probability, options_.xtc_threshold, seed);
+  }
+  if (options_.dry_multiplier > 0 && model != nullptr) dry_ = std::make_unique<Dry>(model->vocab(), options_);
   if (options_.grammar.empty()) return;
   check(model != nullptr, "a grammar needs a model");
   grammar_ = std::make_unique<Grammar>();
@@ -130,7 +156,11 @@ void Sampler::penalise(float* logits, std::int32_t n_vocab) {
   for (const auto& [token, bias] : options_.logit_bias) logits[token] += bias;
   const bool off = options_.repeat_penalty == 1.0F && options_.presence_penalty == 0.0F &&
                    options_.frequency_penalty == 0.0F;
-  if (off || options_.penalty_last_n == 0) return;
+  if (!off && options_.penalty_last_n != 0) penalise_said(logits, n_vocab);
+  if (dry_) dry_->apply(logits, n_vocab, history_);
+}
+
+void Sampler::penalise_said(float* logits, std::int32_t n_vocab) const {
   std::size_t n = history_.size();
   if (options_.penalty_last_n > 0) n = std::min(n, static_cast<std::size_t>(options_.penalty_last_n));
   std::unordered_map<Token, int> counts;
@@ -150,8 +180,8 @@ Token Sampler::greedy(const float* logits, std::int32_t n_vocab) const {
   return static_cast<Token>(std::find(logits, logits + n_vocab, most) - logits);
 }
 
-// top_k, top_p, min_p, temperature, in llama.cpp's order. Without sorting the vocabulary: only the candidates
-// that can survive are gathered and sorted.
+// top_k, top_p, min_p, XTC, temperature, in llama.cpp's order. Without sorting the vocabulary: only the
+// candidates that can survive are gathered and sorted.
 Token Sampler::random(const float* logits, std::int32_t n_vocab) {
   const float most = largest(logits, n_vocab);
   if (most == kNever) return -1;
@@ -195,6 +225,9 @@ Token Sampler::random(const float* logits, std::int32_t n_vocab) {
     while (candidates_.size() > 1 && candidates_.back().first < least) candidates_.pop_back();
   }
 
+  if (xtc_) xtc_->apply(candidates_);
+  if (options_.temperature == 0.0F) return candidates_.front().second;
+
   double total = 0;
   const auto weight = [&](float logit) {
     return std::exp(static_cast<double>(logit - most) / static_cast<double>(options_.temperature));
@@ -216,7 +249,7 @@ Token Sampler::sample(float* logits, std::int32_t n_vocab, const std::vector<Tok
     if (token >= 0 && token < n_vocab) logits[token] = kNever;
   }
   const auto choose = [&] {
-    return options_.temperature == 0.0F ? greedy(logits, n_vocab) : random(logits, n_vocab);
+    return options_.temperature == 0.0F && !xtc_ ? greedy(logits, n_vocab) : random(logits, n_vocab);
   };
   for (int i = 0; i < kMostTries; ++i) {
     const Token token = choose();
@@ -240,12 +273,26 @@ void Sampler::accept(Token token) {
 Sampler Sampler::fork(std::uint64_t stream, std::size_t n_back) const {
   Sampler other(nullptr, options_, stream);
   other.history_ = history_;
+  if (dry_) other.dry_ = std::make_unique<Dry>(dry_->clone());
   other.rewind(n_back);
   return other;
 }
 
 void Sampler::rewind(std::size_t n_tokens) {
   history_.resize(history_.size() - std::min(n_tokens, history_.size()));
+  if (dry_) dry_->forget();
+}
+
+bool Sampler::loops(const std::function<std::string(Token)>& piece) const {
+  const std::size_t period = period_of(history_, kLoopTokens, kLongestLoop);
+  if (period == 0) return false;
+  for (auto token = history_.end() - static_cast<std::ptrdiff_t>(period); token != history_.end(); ++token) {
+    for (const char c : piece(*token)) {
+      const auto byte = static_cast<unsigned char>(c);
+      if (byte >= 0x80 || std::isalpha(byte) != 0) return true;  // all letters beyond ASCII are such bytes
+    }
+  }
+  return period_of(history_, kBareLoopTokens, kLongestLoop) != 0;
 }
 
 }  // namespace aspd

@@ -145,3 +145,45 @@ TEST(options_outside_their_range_are_refused) {
   refused([](SamplingOptions& o) { o.penalty_last_n = -2; });
   refused([](SamplingOptions& o) { o.logit_bias = {{10, 1.F}}; });
 }
+
+TEST(xtc_keeps_the_least_of_the_likely_and_all_that_are_less) {
+  SamplingOptions options;
+  options.xtc_probability = 1;
+  options.xtc_threshold = 0.15F;  // the third has 0.18
+  options.top_p = 1;
+  options.min_p = 0;
+  const auto counts = draws(options, {2.F, 1.5F, 1.F, -1.F}, 400);
+  CHECK(counts.count(0) == 0);
+  CHECK(counts.count(1) == 0);
+  CHECK(counts.count(2) == 1);
+  CHECK(counts.count(3) == 1);
+  options.xtc_probability = 0.5F;
+  const auto half = draws(options, {2.F, 1.5F, 1.F, -1.F}, 400);
+  CHECK(half.count(0) == 1);
+}
+
+TEST(a_loop_is_what_was_accepted_over_and_over) {
+  const auto letters = [](Token token) { return std::string(1, static_cast<char>('a' + token % 26)); };
+  const auto umlauts = [](Token) { return std::string("\xC3\xA4"); };
+  const auto digits = [](Token token) { return std::to_string(token % 10); };
+  Sampler sampler(nullptr, {}, 0);
+  for (Token i = 0; i < 2000; ++i) sampler.accept(i);  // not yet
+  for (int i = 0; i < 1023; ++i) {
+    sampler.accept(3000 + i % 128);
+    CHECK(!sampler.loops(letters));
+  }
+  sampler.accept(3000 + 1023 % 128);
+  CHECK(sampler.loops(letters));
+  CHECK(sampler.loops(umlauts));
+  CHECK(!sampler.loops(digits));
+  CHECK(sampler.fork(1, 0).loops(letters));
+  sampler.rewind(1);
+  CHECK(!sampler.loops(letters));
+}
+
+TEST(a_longer_period_is_no_loop) {
+  const auto letter = [](Token) { return std::string("a"); };
+  Sampler sampler(nullptr, {}, 0);
+  for (int i = 0; i < 5000; ++i) sampler.accept(i % 129);
+  CHECK(!sampler.loops(letter));
+}

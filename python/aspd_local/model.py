@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from aspd_local.instructions import Instructions
 
 _log = logging.getLogger("aspd_local")
+_profile_log = logging.getLogger("aspd_local.profile")  # what the command line always shows
 
 SERIAL = "serial"
+_MOST_MEASURED = 3  # times that steps are measured anew, where the machine is never quiet
 _STEPS_TO_TELL = 16  # of one lane, before their median says how fast they are
 _NEVER_PAYS = "on this machine no number of branches is predicted to pay (aspd profile)"
 Messages = str | Sequence[chat.Message]
@@ -127,6 +129,7 @@ class Model:
         self._engine: _core.Engine | None = opened.engine
         self._profile = opened.profile
         self._doubts = False  # whether the profile was found to be wrong
+        self._n_measured = 0  # times that it was measured anew
         self._file = protocol.choose(self._model)
         self._template = chat.compile_template(self._model) if self._model.chat_template else None
         self._instructions = self._kept_instructions(how, opened.repacked) if keep else None
@@ -187,10 +190,12 @@ class Model:
 
         Raises: as chat(), when the first event is asked for.
         """
+        self._measure_anew()
         return self._events(self.prepare(messages, **options))
 
     def stream_prompt(self, prompt: str, **options: Unpack[AnswerOptions]) -> Iterator[Event]:
         """As stream(), for a plain prompt."""
+        self._measure_anew()
         return self._events(self.prepare_prompt(prompt, **options))
 
     def stream_text(self, messages: Messages, **options: Unpack[AnswerOptions]) -> Iterator[str]:
@@ -213,6 +218,7 @@ class Model:
 
     async def astream(self, messages: Messages, **options: Unpack[AnswerOptions]) -> AsyncIterator[Event]:
         """As stream()."""
+        self._measure_anew()
         prepared = self.prepare(messages, **options)
         request_id = self._queue(prepared)
         try:
@@ -265,6 +271,7 @@ class Model:
             ProtocolError: the protocol's markers are absent or not CONTROL.
             EngineBusyError: another thread is inside the engine.
         """
+        self._measure_anew()
         request_id = self._submit(prepared)
         self._loose[request_id] = prepared
         return request_id
@@ -675,16 +682,40 @@ class Model:
         measured = self._profile
         if measured is None or self._doubts or timings.trunk_tokens < _STEPS_TO_TELL:
             return
-        self._doubts = measured.is_refuted_by(timings.one_lane_s)
+        self._doubts = not measured.steady or measured.is_refuted_by(timings.one_lane_s)
         if not self._doubts:
             return
         from aspd_local import profile
 
-        _log.info("steps are far faster than when they were measured; they are measured anew next time")
+        again = "before the next answer" if self._n_measured < _MOST_MEASURED else "by the next process"
+        _profile_log.warning("%s; it is measured anew %s", profile.BUSY, again)
         try:
             profile.forget(measured)
         except OSError as error:
             _log.warning("the profile cannot be removed: %s", error)
+
+    def _measure_anew(self) -> None:
+        """Measures the width curve, in some seconds, if it was found to be wrong and nothing is under way.
+
+        Retained answers may be given up.
+        """
+        engine, doubted = self._engine, self._profile
+        if not self._doubts or doubted is None or engine is None or self._n_measured >= _MOST_MEASURED:
+            return
+        if engine.has_work or self._queues or self._loose:
+            return
+        from aspd_local import profile
+
+        self._n_measured += 1
+        self._doubts = False
+        self._profile = profile.measure(doubted.key, engine, profile.SHORT, repacked=doubted.repacked)
+        engine.set_width_curve(self._profile.curve())
+        self.__dict__.pop("_never_pays", None)  # it is told by the curve
+        if self._profile.steady:
+            try:
+                profile.save(self._profile)
+            except OSError as error:
+                _log.warning("the profile cannot be kept: %s", error)
 
 
 def _engine_options(settings: EngineSettings) -> _core.EngineOptions:
@@ -806,6 +837,7 @@ def _answer(result: _core.Result, name: str, fallback: str | None) -> Answer:
         text=result.text,
         blocks=blocks,
         finish_reason=_reason(result.finish_reason),
+        finish_detail="loop" if result.looped else None,
         fallback=result.fallback or fallback,
         protocol=name,
         usage=Usage(

@@ -26,12 +26,21 @@ class Options:
         temperature: 0 takes the most likely token.
         top_k: 0 turns it off. top_p: 1 turns it off. min_p: 0 turns it off.
         repeat_penalty: 1 turns it off. presence_penalty, frequency_penalty: -2 to 2, 0 turns them off.
+        dry_multiplier: 0 turns DRY off, which makes tokens less likely that would go on with a repetition of
+            more than dry_allowed_length tokens, by dry_multiplier * dry_base ** (length - dry_allowed_length)
+            logits. It looks back on dry_penalty_last_n tokens of a lane (-1: all); none of
+            dry_sequence_breakers is part of a repetition. As llama.cpp's.
+        xtc_probability: 0 turns XTC off, which now and then takes all tokens out that are at least as likely
+            as xtc_threshold, but for the least of them. As llama.cpp's.
         logit_bias: added to the logits, by token id; -inf bans.
         seed: the same seed gives the same answer from the same cache; None: a random one. What the cache
             already holds decides which kernels run, and last bits with them.
         stop: strings that end the answer, in reading order; they are not part of its text.
         grammar: GBNF with a rule "root"; the answer is then written serially.
         json_schema: the answer is JSON of this schema, as llama.cpp's converter reads it; written serially.
+        loop_guard: an answer that repeats itself for ever ends, with finish_reason "length" and finish_detail
+            "loop": where its last 1,024 tokens, or 4,096 if no letter is among them, repeat a period of at
+            most 128 tokens.
         logprobs: so many of the likeliest tokens, 0 to 20, are told beside each token of the text, in
             events.Text.logprobs; None: none is told.
         tools: functions that a chat's model may call, as in OpenAI's requests; its template tells it of
@@ -57,11 +66,19 @@ class Options:
     repeat_penalty: float = 1.0
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
+    dry_multiplier: float = 0.0
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2
+    dry_penalty_last_n: int = -1
+    dry_sequence_breakers: Sequence[str] = ("\n", ":", '"', "*")
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
     logit_bias: Mapping[int, float] | None = None
     seed: int | None = None
     stop: str | Sequence[str] = ()
     grammar: str | None = None
     json_schema: Mapping[str, Any] | None = None
+    loop_guard: bool = True
     logprobs: int | None = None
     tools: Sequence[Mapping[str, Any]] | None = None
     max_branches: int = 16
@@ -102,6 +119,7 @@ class Options:
         request.sampling = self._sampling()
         request.max_tokens = -1 if self.max_tokens is None else self.max_tokens
         request.stop = self.stop_strings()
+        request.loop_guard = self.loop_guard
         request.plan_always = self.plan == "always"
         request.max_branches = self.max_branches
         request.draft_check = _core.DraftCheck[self.draft_check.upper()]
@@ -118,6 +136,13 @@ class Options:
             "repeat_penalty": self.repeat_penalty,
             "presence_penalty": self.presence_penalty,
             "frequency_penalty": self.frequency_penalty,
+            "dry_multiplier": self.dry_multiplier,
+            "dry_base": self.dry_base,
+            "dry_allowed_length": self.dry_allowed_length,
+            "dry_penalty_last_n": self.dry_penalty_last_n,
+            "dry_sequence_breakers": list(self.dry_sequence_breakers),
+            "xtc_probability": self.xtc_probability,
+            "xtc_threshold": self.xtc_threshold,
             "logit_bias": list((self.logit_bias or {}).items()),
             "seed": secrets.randbits(64) if self.seed is None else self.seed,
             "grammar": self._gbnf(),

@@ -25,6 +25,8 @@ _PROMPT_TOKENS = 64
 _SEED_TOKENS = 8.0  # of a branch, where the title is not known yet
 _ENDS = 1 << 20  # bytes at both ends of a file that tell models apart
 _FAR_FASTER = 1.5  # times: steps that are so are no chance
+_UNSTEADY = 1.5  # times: the slowest step of a point against its fastest
+BUSY = "what decode steps cost was measured while something else kept the machine busy"
 
 Progress = Callable[[int, int], None]
 
@@ -88,12 +90,14 @@ class Profile:
         prompt_token_s: seconds of a prompt's token.
         repacked: the weights were, as far as llama.cpp can for this processor; the better way where the key
             leaves it open.
+        steady: equal steps took about the same time; else something else kept the machine busy.
     """
 
     key: Key
     points: tuple[Point, ...]
     prompt_token_s: float
     repacked: bool = True
+    steady: bool = True
 
     def curve(self) -> _core.WidthCurve:
         """As the engine takes it."""
@@ -216,7 +220,14 @@ def measure(
         Point(width=width, depth=depth, seconds=statistics.median(times))
         for (width, depth), times in seconds.items()
     ]
-    return Profile(key=key, points=tuple(points), prompt_token_s=prompt_s / n_tokens, repacked=repacked)
+    spread = statistics.median(max(times) / min(times) for times in seconds.values())
+    return Profile(
+        key=key,
+        points=tuple(points),
+        prompt_token_s=prompt_s / n_tokens,
+        repacked=repacked,
+        steady=spread < _UNSTEADY,
+    )
 
 
 def load(key: Key, store: Store | None = None) -> Profile | None:

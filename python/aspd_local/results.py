@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 FinishReason = Literal["stop", "length", "cancelled", "rejected"]
+FinishDetail = Literal["loop"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +118,7 @@ class Answer:
         text: what a reader sees: trunk and branches in reading order, no markers.
         blocks: the parts that were decoded in parallel; empty for a serial answer.
         finish_reason: "stop", "length" or "cancelled".
+        finish_detail: "loop": it was ended as it repeated itself for ever (Options.loop_guard); else None.
         fallback: why a plan, or the last list that stayed one text, was decoded serially, or why parallel
             decoding was not possible; None if neither.
         protocol: name of the protocol, or "serial".
@@ -129,6 +131,7 @@ class Answer:
     protocol: str
     usage: Usage
     timings: Timings
+    finish_detail: FinishDetail | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -157,6 +160,7 @@ class Answer:
                 for block in self.blocks
             ],
             "finish_reason": self.finish_reason,
+            "finish_detail": self.finish_detail,
             "fallback": self.fallback,
             "protocol": self.protocol,
             "usage": asdict(self.usage),

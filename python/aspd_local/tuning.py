@@ -17,6 +17,7 @@ from aspd_local.errors import ContextFullError, ModelError
 from aspd_local.profile import Extent, Profile, Progress
 
 _log = logging.getLogger("aspd_local")
+_profile_log = logging.getLogger("aspd_local.profile")  # what the command line always shows
 
 Repack = Literal["auto", "on", "off"]
 
@@ -96,6 +97,9 @@ class Tuning:
         else:
             opened = _scheduled(opened, found)
         assert opened.profile is not None, "it has been measured"
+        if not opened.profile.steady:
+            _profile_log.warning("%s: branches may not be used where they would pay; not kept", profile.BUSY)
+            return opened
         try:
             profile.save(opened.profile)
         except OSError as error:

@@ -23,11 +23,19 @@ class AnswerOptions(TypedDict, total=False):
     repeat_penalty: float
     presence_penalty: float
     frequency_penalty: float
+    dry_multiplier: float
+    dry_base: float
+    dry_allowed_length: int
+    dry_penalty_last_n: int
+    dry_sequence_breakers: Sequence[str]
+    xtc_probability: float
+    xtc_threshold: float
     logit_bias: Mapping[int, float] | None
     seed: int | None
     stop: str | Sequence[str]
     grammar: str | None
     json_schema: Mapping[str, Any] | None
+    loop_guard: bool
     logprobs: int | None
     tools: Sequence[Mapping[str, Any]] | None
     max_branches: int

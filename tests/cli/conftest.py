@@ -22,10 +22,11 @@ def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _quiet_log() -> Iterator[None]:
-    logger = logging.getLogger("aspd_local")
-    before = logger.propagate, logger.level, list(logger.handlers)
+    loggers = [logging.getLogger(name) for name in ("aspd_local", "aspd_local.profile")]
+    before = [(logger.propagate, logger.level, list(logger.handlers)) for logger in loggers]
     yield
-    logger.propagate, logger.level, logger.handlers = before
+    for logger, (propagate, level, handlers) in zip(loggers, before, strict=True):
+        logger.propagate, logger.level, logger.handlers = propagate, level, handlers
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from fake_model import FakeModel, tell
 from typer.testing import CliRunner, Result
 
 from aspd_local.cli.app import app
+from aspd_local.cli.chat import COMMANDS
 from aspd_local.cli.flags import ModelFlags
 from aspd_local.errors import ContextFullError
 
@@ -98,8 +100,7 @@ def test_exit_leaves(runner: CliRunner, use: Use) -> None:
 def test_help_names_every_command(runner: CliRunner, use: Use) -> None:
     use(FakeModel())
     said = chat(runner, "/help").stderr
-    for command in ("serial", "parallel", "plan", "system", "save", "load", "stats", "reset", "exit"):
-        assert f"/{command} " in said
+    assert set(re.findall(r"(?<![\w])/([\w?]+)", said)) == set(COMMANDS)
 
 
 def test_stats_tell_the_last_timings(runner: CliRunner, use: Use) -> None:
@@ -172,3 +173,77 @@ def test_contradicting_flags_are_bad_usage_before_a_model_is_opened(runner: CliR
     opened = use(FakeModel())
     assert chat(runner, flags=("--serial", "--plan", "always")).exit_code == 2
     assert not opened
+
+
+@pytest.mark.parametrize("command", ["/quit", "/exit"])
+def test_quit_leaves_too(runner: CliRunner, use: Use, command: str) -> None:
+    use(model := FakeModel())
+    assert chat(runner, command, "one").exit_code == 0
+    assert not model.asked
+    assert model.closed
+
+
+def test_a_question_mark_is_help(runner: CliRunner, use: Use) -> None:
+    use(FakeModel())
+    assert chat(runner, "/?").stderr == chat(runner, "/help").stderr != ""
+
+
+def test_retry_answers_the_last_question_once_more(runner: CliRunner, use: Use) -> None:
+    use(model := FakeModel(tell("One."), tell("Two."), tell("Three.")))
+    result = chat(runner, "first", "second", "/retry", flags=("--seed", "5"))
+    assert result.stdout == "One.\nTwo.\nThree.\n"
+    assert roles_and_texts(model.asked[2][0]) == [
+        ("user", "first"),
+        ("assistant", "One."),
+        ("user", "second"),
+    ]
+    assert [options["seed"] for _, options in model.asked] == [5, 5, None]
+
+
+def test_retry_asks_a_question_again_that_was_stopped(runner: CliRunner, use: Use) -> None:
+    model = FakeModel(tell("One"), tell("Yes."))
+    model.before = lambda _: os.kill(os.getpid(), signal.SIGINT) if len(model.asked) == 1 else None
+    use(model)
+    assert chat(runner, "first", "/retry").stdout == "Yes.\n"
+    assert roles_and_texts(model.asked[1][0]) == [("user", "first")]
+
+
+def test_there_is_nothing_to_retry_in_a_new_chat(runner: CliRunner, use: Use) -> None:
+    use(FakeModel())
+    assert chat(runner, "one", "/reset", "/retry").exit_code == 2
+
+
+def test_another_model_goes_on_with_the_chat(
+    runner: CliRunner, use: Use, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = use(model := FakeModel(tell("One."), tell("Two.")))
+    monkeypatch.setattr("aspd_local.cli.chat.fetched", lambda name: Path(f"/models/{name}.gguf"))
+    assert chat(runner, "first", "/model other", "second", flags=("--n-ctx", "128")).exit_code == 0
+    assert [(flags.model, flags.n_ctx) for flags in opened][1:] == [("/models/other.gguf", 128)]
+    assert len(model.asked[1][0]) == 3
+
+
+def test_a_model_that_does_not_exist_leaves_the_chat_as_it_was(runner: CliRunner, use: Use) -> None:
+    opened = use(model := FakeModel())
+    result = chat(runner, "/model smolm2", "one")
+    assert (result.exit_code, len(opened), model.closed) == (1, 1, True)
+    assert "did you mean smollm2-135m" in result.stderr
+
+
+def test_a_misspelt_command_is_told_what_it_may_mean(runner: CliRunner, use: Use) -> None:
+    use(FakeModel())
+    assert "did you mean retry or reset?" in chat(runner, "/rety").stderr
+
+
+def test_a_grammar_is_read_once(runner: CliRunner, use: Use, tmp_path: Path) -> None:
+    """A pipe can be read but once."""
+    use(model := FakeModel())
+    file = tmp_path / "pipe"
+    os.mkfifo(file)
+    child = os.fork()
+    if child == 0:
+        file.write_text('root ::= "yes"')
+        os._exit(0)
+    chat(runner, "one", "/serial", "two", flags=("--grammar", str(file)))
+    os.waitpid(child, 0)
+    assert [options["grammar"] for _, options in model.asked] == ['root ::= "yes"'] * 2

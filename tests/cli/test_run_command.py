@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from aspd_local.cli.app import app
 from aspd_local.cli.flags import ModelFlags
+from aspd_local.cli.progress import set_log
 from aspd_local.errors import AspdError, ContextFullError, ModelError
 from aspd_local.events import Done, Text, fold
 
@@ -37,7 +39,8 @@ def test_json_is_one_object_with_the_promised_keys(runner: CliRunner, use: Use) 
     result = runner.invoke(app, ["run", "--json", "How?"])
     printed = json.loads(result.stdout)
     assert result.stdout.count("\n") == 1
-    assert set(printed) == {"text", "blocks", "finish_reason", "fallback", "protocol", "usage", "timings"}
+    keys = {"text", "blocks", "finish_reason", "finish_detail", "fallback", "protocol", "usage", "timings"}
+    assert set(printed) == keys
     assert printed["text"] == fold(TIPS)
     assert [branch["title"] for branch in printed["blocks"][0]["branches"]] == ["Sleep", "Food"]
     assert {"title", "span", "n_tokens"} <= set(printed["blocks"][0]["branches"][0])
@@ -77,6 +80,8 @@ def test_no_question_is_bad_usage(runner: CliRunner, use: Use, arguments: list[s
         ([], "seed", None),
         (["--seed", "5"], "seed", 5),
         (["--max-tokens", "9"], "max_tokens", 9),
+        ([], "max_tokens", 512),
+        (["--max-tokens", "-1"], "max_tokens", None),
         ([], "stop", ()),
         (["--stop", "END", "--stop", "\n"], "stop", ["END", "\n"]),
         ([], "grammar", None),
@@ -96,6 +101,32 @@ def test_a_grammar_is_read_from_its_file(runner: CliRunner, use: Use, tmp_path: 
     file.write_text('root ::= "yes"')
     assert runner.invoke(app, ["run", "--grammar", str(file), "How?"]).exit_code == 0
     assert model.asked[0][1]["grammar"] == 'root ::= "yes"'
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "No such file"), (b"\xff", "not UTF-8"), ("folder", "Is a directory")]
+)
+def test_a_grammar_that_cannot_be_read_is_one_line(
+    runner: CliRunner, use: Use, tmp_path: Path, content: bytes | str | None, said: str
+) -> None:
+    opened = use(FakeModel())
+    file = tmp_path / "yes.gbnf"
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    elif content == "folder":
+        file.mkdir()
+    result = runner.invoke(app, ["run", "--grammar", str(file), "How?"])
+    assert (result.exit_code, result.stdout, opened) == (2, "", [])
+    assert result.stderr.startswith(f"aspd: --grammar {file}: {said}")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_question_without_quotes_is_explained(runner: CliRunner, use: Use) -> None:
+    opened = use(FakeModel())
+    result = runner.invoke(app, ["run", "hi", "there,", "you"])
+    assert (result.exit_code, opened) == (2, [])
+    assert "quotes" in result.stderr
+    assert "aspd run 'hi there, you'" in result.stderr
 
 
 def test_a_system_message_comes_first(runner: CliRunner, use: Use) -> None:
@@ -136,6 +167,7 @@ def test_what_is_measured_can_be_turned_off(runner: CliRunner, use: Use) -> None
         ["--plan", "sometimes"],
         ["--max-tokens", "0"],
         ["--n-ctx", "-1"],
+        ["--n-ctx", "10"],
         ["--temperature", "hot"],
         ["--grammar", "no-such-file"],
         ["--nonsense"],
@@ -174,6 +206,24 @@ def test_a_missing_model_is_one_line(runner: CliRunner, tmp_path: Path) -> None:
     result = runner.invoke(app, ["run", "-m", str(missing), "How?"])
     assert (result.exit_code, result.stdout) == (1, "")
     assert str(missing) in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("smolm2", "smollm2-135m"),
+        ("Qwen2.5-Coder", "qwen2.5-coder-1.5b"),
+        ("owner/repo", "hf:owner/repo:Q4_K_M"),
+        ("owner/repo:Q8_0", "hf:owner/repo:Q8_0"),
+    ],
+)
+def test_a_name_that_is_nearly_right_is_told_what_it_may_mean(
+    runner: CliRunner, name: str, meant: str
+) -> None:
+    result = runner.invoke(app, ["run", "-m", name, "How?"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"did you mean {meant}" in result.stderr
     assert result.stderr.count("\n") == 1
 
 
@@ -248,3 +298,10 @@ def test_verbose_tells_the_timings_on_stderr(runner: CliRunner, use: Use) -> Non
     result = runner.invoke(app, ["run", "-v", "How?"])
     assert result.stdout == "Yes.\n"
     assert "7 tokens in 5 steps" in result.stderr
+
+
+def test_a_busy_machine_is_told_of_without_verbose(capsys: pytest.CaptureFixture[str]) -> None:
+    set_log(verbose=False)
+    logging.getLogger("aspd_local.profile").warning("measured while busy")
+    logging.getLogger("aspd_local").warning("what llama.cpp says")
+    assert capsys.readouterr().err == "aspd: warning: measured while busy\n"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from aspd_local.cli.wrap import Wrapper, fit, harmless
+from aspd_local.cli.wrap import Wrapper, fit, harmless, n_words
 
 words = st.text(st.sampled_from("ab—é日本 \n\t👍"), max_size=80)
 
@@ -79,3 +79,20 @@ def test_fit_fills_or_cuts_to_the_width(text: str, width: int) -> None:
 
 def test_fit_shows_that_it_cut() -> None:
     assert fit("Prioritise tasks", 8) == "Priorit…"
+
+
+@pytest.mark.parametrize(
+    ("text", "n"),
+    [
+        ("", 0),
+        ("one two  three\n", 3),
+        ("- one - two", 4),
+        ("请给出三个建议。", 7),
+        ("我用Python编程。", 5),
+        ("ウォーキング", 6),
+        ("건강을 유지하는 조언", 3),
+        ("日本 and 한국", 4),
+    ],
+)
+def test_words_are_counted_in_every_script(text: str, n: int) -> None:
+    assert n_words(text) == n

@@ -76,6 +76,9 @@ struct Request {
   std::int32_t n_logprobs =
       -1;              // likeliest tokens told beside each one of the text, 0 to 20; -1: none is told
   bool retain = true;  // keep the answer in the cache when it is done
+  // An answer, or a branch of a plan, that repeats itself for ever ends with kLength: where its last 1,024
+  // tokens repeat a period of at most 128, or its last 4,096 do if no letter is among them.
+  bool loop_guard = true;
   // To replay an answer for its times: tokens that are taken in place of the sampled ones, which are sampled
   // all the same. [0]: the trunk's, [i]: those of the i-th branch of the answer. A lane whose tokens are used
   // up goes on by itself.
@@ -128,6 +131,7 @@ struct Result {
   FinishReason finish_reason = FinishReason::kStop;
   std::string fallback;    // why a plan, or the last list that stayed serial, did, or no protocol was used
   std::string stop_match;  // the stop string that was met
+  bool looped = false;     // Request::loop_guard has ended the answer
   bool from_serial_prompt = false;  // Request::serial_prompt was answered
   Layout layout;  // the answer's tokens as the cache had them, after the prompt; blocks count on from it
   Timings timings;

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import io
+import os
 import sys
 from typing import Annotated
 
 import typer
 
-from aspd_local.cli import models
+from aspd_local.cli import models, streams
 from aspd_local.cli.chat import chat
 from aspd_local.cli.demo import demo
+from aspd_local.cli.notes import note, reason
 from aspd_local.cli.optimize import optimize
 from aspd_local.cli.profile import profile
 from aspd_local.cli.run import run
+from aspd_local.cli.shell import HELP
 
 app = typer.Typer(
     name="aspd",
     help="Adaptive serial-parallel decoding of GGUF models on this machine.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings=HELP,
 )
 app.command("run")(run)
 app.command("chat")(chat)
@@ -28,6 +30,8 @@ app.command("demo")(demo)
 app.command("profile")(profile)
 app.command("optimize")(optimize)
 app.add_typer(models.app, name="models")
+
+_COMPLETING = "_ASPD_COMPLETE"  # a shell asks what may come next
 
 # To an app that is imported when it is asked for.
 _PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -110,8 +114,36 @@ def root(
 
 
 def main() -> None:
-    """The entry point. A character that a stream cannot hold is replaced: no answer fails for that."""
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
-    app()
+    """The entry point of the process."""
+    streams.prepare()
+    if _COMPLETING in os.environ:
+        _register_all()
+    code: str | int | None = None
+    try:
+        try:
+            app(prog_name="aspd")
+        except SystemExit as ended:
+            code = ended.code
+        sys.stdout.flush()
+    except BrokenPipeError:
+        streams.give_up_stdout()
+        code = code or 1
+    except OSError as error:  # of stdout: a command tells of all others itself
+        streams.give_up_stdout()
+        if not code:
+            note(f"aspd: {reason(error)}")
+            code = 1
+    sys.exit(code)
+
+
+def _register_all() -> None:
+    """Puts the whole of the commands that are passed on into the app, for a shell that completes them."""
+    from aspd_local.cli import data, serve, train
+    from aspd_local.cli import eval as evaluation
+
+    passed_on = {"data", "train", "eval", "serve"}
+    app.registered_commands = [each for each in app.registered_commands if each.name not in passed_on]
+    app.add_typer(data.app, name="data")
+    app.command("train")(train.train)
+    app.command("eval")(evaluation.evaluate)
+    app.command("serve")(serve.serve)

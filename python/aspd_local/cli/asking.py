@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aspd_local.cli import progress
 from aspd_local.cli.interrupts import interrupts
 from aspd_local.cli.screen import Screen, show
+from aspd_local.cli.streams import as_text
 
 if TYPE_CHECKING:
     from aspd_local.chat import Message
@@ -49,5 +50,5 @@ def ask(engine: Answerer, start: Callable[[], Iterator[Event]], screen: Screen) 
 
 def conversation(system: str | None, turns: Sequence[Message]) -> list[Message]:
     """The messages as a model wants them; an empty system message is none."""
-    first: list[Message] = [{"role": "system", "content": system}] if system else []
+    first: list[Message] = [{"role": "system", "content": as_text(system)}] if system else []
     return [*first, *turns]

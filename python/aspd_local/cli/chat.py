@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -14,18 +14,38 @@ from aspd_local.cli import progress
 from aspd_local.cli.asking import ask, conversation
 from aspd_local.cli.chat_file import read_chat, write_chat
 from aspd_local.cli.flags import AnswerFlags, ModelFlags, Plan, spread
-from aspd_local.cli.models import errors_in_one_line
+from aspd_local.cli.models import fetched, history_file
+from aspd_local.cli.notes import errors_in_one_line, note, reason
 from aspd_local.cli.screen import open_screen
+from aspd_local.cli.shell import model_names
 from aspd_local.cli.summary import facts, warnings
 from aspd_local.errors import AspdError
+from aspd_local.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from aspd_local.chat import Message
     from aspd_local.cli.answerer import Answerer
     from aspd_local.results import Answer
+    from aspd_local.typing import AnswerOptions
 
-_PROMPT = ">>> "
-_QUOTES = '"""'
+
+HELP_TEXT = (
+    "/retry              answer the last question once more, in another way\n"
+    "/model [NAME]       go on with another model; without NAME: which one it is\n"
+    "/serial             never fork\n"
+    "/parallel [NAME]    fork again, under the protocol NAME if one is given\n"
+    "/plan [auto|always] who opens a plan: the model where it sees fit, or the engine every time\n"
+    "/system [TEXT]      set the system message; without TEXT there is none\n"
+    "/stats              times of the last answer\n"
+    "/save FILE          keep this chat, with its cache\n"
+    "/load FILE          go on with a chat that was kept\n"
+    "/reset              begin anew\n"
+    "/help, /?           this list\n"
+    "/exit, /quit        leave, as Ctrl-D\n"
+    "Enter sends a message, Alt-Enter begins a new line of it, a paste is one message; between three "
+    'quotes (""") Enter begins a new line. Tab completes, the arrows bring back what was typed. '
+    "Ctrl-C ends an answer."
+)
 
 
 @spread
@@ -34,43 +54,39 @@ def chat(model: ModelFlags, answer: AnswerFlags) -> None:
     with errors_in_one_line():
         answer.options()  # contradictions show before the model is loaded
         on_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-        with closing(progress.open_model(model)) as engine:
-            talk = Chat(engine, answer, verbose=model.verbose)
+        with closing(Chat(model, answer)) as talk:
             if on_terminal:
-                _say(f"{engine.path.name}, {engine.protocol}. /help lists the commands, Ctrl-D leaves.")
-            for line in typed_lines() if on_terminal else piped_lines():
+                talk.greet()
+            for line in typed_messages() if on_terminal else piped_lines():
                 try:
                     if talk.take(line) == "exit":
                         break
                     if on_terminal and line.strip():
-                        _say("")
+                        note("")
                 except BrokenPipeError:
                     raise
                 except (AspdError, ValueError, OSError) as error:
-                    _say(f"aspd: {error}")
+                    note(f"aspd: {reason(error) if isinstance(error, OSError) else error}")
                     if not on_terminal:
                         raise typer.Exit(2 if isinstance(error, ValueError) else 1) from error
 
 
-def typed_lines() -> Iterator[str]:
-    """Turns typed at a terminal, with line editing. Three quotes begin and end a turn of several lines."""
-    import readline  # noqa: F401  (input() edits lines with it)
+def typed_messages() -> Iterator[str]:
+    """Turns typed at a terminal."""
+    from aspd_local.cli import keyboard
+    from aspd_local.protocol import names
 
-    while True:
-        try:
-            line = input(_PROMPT)
-            if line.startswith(_QUOTES):
-                lines = [line[len(_QUOTES) :]]
-                while not lines[-1].endswith(_QUOTES):
-                    lines.append(input("... "))
-                line = "\n".join(lines).removesuffix(_QUOTES)
-        except KeyboardInterrupt:
-            _say("")
-            continue
-        except EOFError:
-            _say("")
-            return
-        yield line
+    def nothing() -> list[str]:
+        return []
+
+    words: dict[str, keyboard.Words | None] = {
+        "model": model_names,
+        "parallel": names,
+        "plan": lambda: [plan.value for plan in Plan],
+        "save": None,
+        "load": None,
+    }
+    return keyboard.messages({name: words.get(name, nothing) for name in COMMANDS}, history_file())
 
 
 def piped_lines() -> Iterator[str]:
@@ -85,12 +101,21 @@ class Chat:
     Raises, from take(): what the model raises; the turn that failed is then forgotten.
     """
 
-    def __init__(self, engine: Answerer, flags: AnswerFlags, *, verbose: bool = False) -> None:
-        self._engine = engine
+    def __init__(self, model: ModelFlags, flags: AnswerFlags) -> None:
+        """Opens the model. Raises: as progress.open_model."""
+        self._model = model
         self._flags = flags
-        self._verbose = verbose
+        self._engine: Answerer = progress.open_model(model)
         self._last: Answer | None = None
+        self._question: str | None = None  # the last one, answered or not
         self.messages: list[Message] = []  # without the system message
+
+    def close(self) -> None:
+        self._engine.close()
+
+    def greet(self) -> None:
+        name, protocol = self._engine.path.name, self._engine.protocol
+        note(f"{name}, {protocol}. /help lists the commands, Ctrl-D leaves.")
 
     def take(self, line: str) -> str | None:
         """A turn or a command; "exit" if the chat is to end."""
@@ -99,65 +124,65 @@ class Chat:
             return None
         if text.startswith("/"):
             return self._command(text)
-        self._answer(text)
+        self._answer(text, self.messages, self._flags.options())
         return None
 
-    def _answer(self, question: str) -> None:
-        options = self._flags.options()
-        asked: list[Message] = [*self.messages, {"role": "user", "content": question}]
+    def _answer(self, question: str, before: Sequence[Message], options: AnswerOptions) -> None:
+        self._question = question
+        asked: list[Message] = [*before, {"role": "user", "content": question}]
         messages = conversation(self._flags.system, asked)
         answer = ask(self._engine, lambda: self._engine.stream(messages, **options), open_screen()).answer
         if answer is None:
-            _say("(stopped; this turn is forgotten)")
+            note("(stopped; this turn is forgotten)")
             return
         self._last = answer
         self.messages = [*asked, {"role": "assistant", "content": answer.text}]
-        for note in [*warnings(answer, options), *(facts(answer) if self._verbose else [])]:
-            _say(f"({note})")
+        for line in [*warnings(answer, options), *(facts(answer) if self._model.verbose else [])]:
+            note(f"({line})")
 
     # --- commands --------------------------------------------------------------------------------------
 
     def _command(self, text: str) -> str | None:
         name, _, argument = text[1:].partition(" ")
-        commands: dict[str, Callable[[str], str | None]] = {
-            "help": self._help,
-            "exit": lambda _: "exit",
-            "reset": self._reset,
-            "serial": self._serial,
-            "parallel": self._parallel,
-            "plan": self._plan,
-            "system": self._system,
-            "save": self._save,
-            "load": self._load,
-            "stats": self._stats,
-        }
-        if name not in commands:
-            raise ValueError(f"unknown command /{name}; /help lists the commands")
-        return commands[name](argument.strip())
+        if name not in COMMANDS:
+            guess = did_you_mean(name, COMMANDS) or "; /help lists the commands"
+            raise ValueError(f"unknown command /{name}{guess}")
+        return COMMANDS[name](self, argument.strip())
 
     def _help(self, _: str) -> None:
-        _say(
-            "/serial             never fork\n"
-            "/parallel [NAME]    fork again, under the protocol NAME if one is given\n"
-            "/plan [auto|always] who opens a plan: the model where it sees fit, or the engine every time\n"
-            "/system [TEXT]      set the system message; without TEXT there is none\n"
-            "/stats              times of the last answer\n"
-            "/save FILE          keep this chat, with its cache\n"
-            "/load FILE          go on with a chat that was kept\n"
-            "/reset              begin anew\n"
-            "/exit               leave, as Ctrl-D\n"
-            'Three quotes (""") begin and end a message of several lines. Ctrl-C ends an answer.'
-        )
+        note(HELP_TEXT)
+
+    def _exit(self, _: str) -> str:
+        return "exit"
+
+    def _retry(self, _: str) -> None:
+        if self._question is None:
+            raise ValueError("/retry: nothing was asked yet")
+        answered = bool(self.messages) and self.messages[-2]["content"] == self._question
+        before = self.messages[:-2] if answered else self.messages
+        self._answer(self._question, before, {**self._flags.options(), "seed": None})
+
+    def _switch_model(self, name: str) -> None:
+        if name:
+            chosen = replace(self._model, model=str(fetched(name)))  # a bad name changes nothing
+            self._engine.close()  # one at a time in memory
+            try:
+                self._engine = progress.open_model(chosen)
+            except Exception:
+                self._engine = progress.open_model(self._model)
+                raise
+            self._model = chosen
+        note(f"({self._engine.path.name}, {self._engine.protocol})")
 
     def _reset(self, _: str) -> None:
         self._engine.reset()
         self.messages = []
-        self._last = None
-        _say("(a new chat)")
+        self._last = self._question = None
+        note("(a new chat)")
 
     def _serial(self, _: str) -> None:
         self._flags = replace(self._flags, serial=True, protocol=None, plan=Plan.AUTO)
-        _say("(serial)")
+        note("(serial)")
 
     def _parallel(self, protocol: str) -> None:
         if protocol:
@@ -165,7 +190,7 @@ class Chat:
 
             load(protocol)  # an unknown name is refused now
         self._flags = replace(self._flags, serial=False, protocol=protocol or None)
-        _say(f"(parallel: {protocol or self._engine.protocol})")
+        note(f"(parallel: {protocol or self._engine.protocol})")
 
     def _plan(self, who: str) -> None:
         if who not in ("", "auto", "always"):
@@ -174,17 +199,17 @@ class Chat:
         plan = Plan(who) if who else turned
         serial = self._flags.serial and plan is Plan.AUTO
         self._flags = replace(self._flags, serial=serial, plan=plan)
-        _say(f"(plan: {plan.value})")
+        note(f"(plan: {plan.value})")
 
     def _system(self, text: str) -> None:
         self._flags = replace(self._flags, system=text or None)
-        _say("(system message set)" if text else "(no system message)")
+        note("(system message set)" if text else "(no system message)")
 
     def _save(self, file: str) -> None:
         if not file:
             raise ValueError("/save needs a file name")
         write_chat(file, self._flags.system, self.messages, self._engine)
-        _say(f"(saved to {file})")
+        note(f"(saved to {file})")
 
     def _load(self, file: str) -> None:
         if not file:
@@ -193,15 +218,29 @@ class Chat:
         self._flags = replace(self._flags, system=system)
         self.messages = messages
         self._last = None
-        _say(f"(loaded: {len(messages) // 2} turns)")
+        self._question = messages[-2]["content"] if messages else None
+        note(f"(loaded: {len(messages) // 2} turns)")
         if messages:
-            _say(f"{_PROMPT}{messages[-2]['content']}\n{messages[-1]['content']}")
+            note(f">>> {messages[-2]['content']}\n{messages[-1]['content']}")
 
     def _stats(self, _: str) -> None:
         for line in facts(self._last) if self._last is not None else ["nothing was answered yet"]:
-            _say(line)
+            note(line)
 
 
-def _say(text: str) -> None:
-    """What is no answer goes to stderr."""
-    typer.echo(text, err=True)
+COMMANDS: Mapping[str, Callable[[Chat, str], str | None]] = {
+    "help": Chat._help,
+    "?": Chat._help,
+    "exit": Chat._exit,
+    "quit": Chat._exit,
+    "retry": Chat._retry,
+    "model": Chat._switch_model,
+    "reset": Chat._reset,
+    "serial": Chat._serial,
+    "parallel": Chat._parallel,
+    "plan": Chat._plan,
+    "system": Chat._system,
+    "save": Chat._save,
+    "load": Chat._load,
+    "stats": Chat._stats,
+}

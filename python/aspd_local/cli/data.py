@@ -13,6 +13,8 @@ import typer
 from aspd_local.cli.data_flags import BuildFlags, GenerateFlags, WorkFlags
 from aspd_local.cli.data_views import report, show
 from aspd_local.cli.flags import spread
+from aspd_local.cli.notes import note
+from aspd_local.cli.shell import app_below
 from aspd_local.cli.working import one_line, working
 
 if TYPE_CHECKING:
@@ -23,11 +25,10 @@ if TYPE_CHECKING:
     from aspd_local.model import Model
     from aspd_local.typing import EngineSettings
 
-app = typer.Typer(
-    name="data",
+app = app_below(
+    "data",
     help="Make training data with parallel structure from ordinary answers, and look at it.",
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
 )
 app.command("report")(report)
 app.command("show")(show)
@@ -157,12 +158,12 @@ def _judge(flags: BuildFlags, stack: ExitStack) -> EndpointJudge | None:
 
 def _print_summary(summary: Summary, out: Path) -> None:
     for number, reason in summary.shown:
-        typer.echo(f"aspd: line {number}: {reason}", err=True)
+        note(f"aspd: line {number}: {reason}")
     if n_bad := sum(summary.bad.values()):
         reasons = ", ".join(f"{count} {reason}" for reason, count in summary.bad.most_common())
-        typer.echo(f"aspd: {n_bad} bad lines: {reasons}", err=True)
+        note(f"aspd: {n_bad} bad lines: {reasons}")
     if summary.resumed:
-        typer.echo(f"aspd: {summary.resumed} examples were there already", err=True)
+        note(f"aspd: {summary.resumed} examples were there already")
     fresh = summary.n_examples - summary.resumed
     typer.echo(
         f"{out}: {summary.n_examples} examples; of the {fresh} of this run, {summary.n_parallel} have blocks"

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aspd_local.cli.flags import MeasuringFlags
+from aspd_local.cli.notes import note
+from aspd_local.cli.shell import complete_model
 from aspd_local.sources import DEFAULT_BASE
 
 if TYPE_CHECKING:
@@ -55,7 +57,12 @@ class BuildFlags(WorkFlags):
     model: Annotated[
         str,
         typer.Option(
-            "--model", "-m", metavar="NAME|PATH", help="The model that scores.", rich_help_panel=_SCORER
+            "--model",
+            "-m",
+            metavar="NAME|PATH",
+            help="The model that scores.",
+            autocompletion=complete_model,
+            rich_help_panel=_SCORER,
         ),
     ] = DEFAULT_BASE
     score: Annotated[
@@ -140,9 +147,7 @@ class BuildFlags(WorkFlags):
         if found is None:
             found = strictest()
             if self.max_gain is None:
-                typer.echo(
-                    f"aspd: warning: no thresholds were fitted for {self.model}; see docs/data.md", err=True
-                )
+                note(f"aspd: warning: no thresholds were fitted for {self.model}; see docs/data.md")
         if self.max_gain is not None:
             found = replace(found, gain=self.max_gain)
         return found if self.max_join is None else replace(found, join=self.max_join)
@@ -153,7 +158,14 @@ class GenerateFlags(WorkFlags):
     """How answers are written."""
 
     model: Annotated[
-        str, typer.Option("--model", "-m", metavar="NAME|PATH", help="The model that answers.")
+        str,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="NAME|PATH",
+            help="The model that answers.",
+            autocompletion=complete_model,
+        ),
     ] = DEFAULT_BASE
     max_tokens: Annotated[int, typer.Option("--max-tokens", help="Of each answer.", min=1)] = 512
     temperature: Annotated[float, typer.Option("--temperature", help="0 takes the most likely token.")] = 0.7

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aspd_local.cli.models import errors_in_one_line
+from aspd_local.cli.notes import errors_in_one_line, note
 from aspd_local.cli.working import working
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def report(
     try:
         out.write_text(page, encoding="utf-8")
     except OSError as error:
-        typer.echo(f"aspd: {out}: {error.strerror or error}", err=True)
+        note(f"aspd: {out}: {error.strerror or error}")
         raise typer.Exit(1) from error
     typer.echo(out)
 

@@ -14,7 +14,7 @@ from aspd_local.cli import progress
 from aspd_local.cli.asking import EXIT_INTERRUPTED, ask
 from aspd_local.cli.demo_examples import example_turns
 from aspd_local.cli.flags import ModelFlags, spread
-from aspd_local.cli.models import errors_in_one_line
+from aspd_local.cli.notes import errors_in_one_line
 from aspd_local.cli.screen import open_screen
 from aspd_local.cli.summary import comparison
 from aspd_local.events import Done, End, Event, Fork, Join, Text, Unfork

@@ -11,6 +11,7 @@ import typer
 
 from aspd_local.cli.flags import spread
 from aspd_local.cli.models import fetched
+from aspd_local.cli.shell import app_below, complete_model
 from aspd_local.cli.working import need_extra, one_line, working
 from aspd_local.sources import DEFAULT_MODEL
 
@@ -22,9 +23,9 @@ _HELP = (
     "Measure speed and quality of a model's answers against the same model decoding serially. "
     "`aspd eval compare A B` compares two runs, `aspd eval report DIR` writes a run's pages again."
 )
-app = typer.Typer(name="eval", help=_HELP, pretty_exceptions_enable=False)
-compare_app = typer.Typer(name="compare", pretty_exceptions_enable=False)
-report_app = typer.Typer(name="report", pretty_exceptions_enable=False)
+app = app_below("eval", help=_HELP)
+compare_app = app_below("compare")
+report_app = app_below("report")
 
 _GO_ON = "the same command goes on from here"
 SUMMARY, REPORT = "summary.json", "report.html"
@@ -64,7 +65,10 @@ class EvalFlags:
     judge_model: Annotated[
         str | None,
         typer.Option(
-            "--judge-model", metavar="MODEL", help="Scores answers by their likelihood. Not the model itself."
+            "--judge-model",
+            metavar="MODEL",
+            help="Scores answers by their likelihood. Not the model itself.",
+            autocompletion=complete_model,
         ),
     ] = None
     judge: Annotated[
@@ -103,7 +107,14 @@ class EvalFlags:
 @spread
 def evaluate(
     flags: EvalFlags,
-    model: Annotated[str, typer.Argument(metavar="[MODEL]", help="A name or a path.")] = DEFAULT_MODEL,
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="[MODEL]",
+            help="A name or a path.",
+            autocompletion=complete_model,
+        ),
+    ] = DEFAULT_MODEL,
 ) -> None:
     """Measure speed and quality of a model's answers against the same model decoding serially.
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
+from aspd_local.cli.notes import note
+from aspd_local.cli.shell import complete_model
 from aspd_local.options import Options
 from aspd_local.sources import DEFAULT_MODEL
 
@@ -54,6 +56,36 @@ class Profile(str, Enum):
     OFF = "off"
 
 
+LEAST_N_CTX = 64  # cells: a chat template and a few words
+# Tokens of an answer, as the server's page has it: a model that does not end its answers ends nonetheless.
+DEFAULT_MAX_TOKENS = 512
+
+
+def check_n_ctx(n_ctx: int) -> int:
+    """A size of the context that can hold an answer. Raises BadParameter for another."""
+    if 0 < n_ctx < LEAST_N_CTX:
+        raise typer.BadParameter(
+            f"{n_ctx} cells hold no answer; at least {LEAST_N_CTX}, or 0 as the model was trained"
+        )
+    return n_ctx
+
+
+def _check_max_tokens(most: int) -> int:
+    if most == 0:
+        raise typer.BadParameter("0 tokens are no answer; -1: until the context is full")
+    return most
+
+
+def read_grammar(file: str) -> str:
+    """The text of a grammar. Where it cannot be read, a line on stderr and the exit code of bad usage."""
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        told = error.strerror if isinstance(error, OSError) else f"not UTF-8 text: {error}"
+        note(f"aspd: --grammar {file}: {told}")
+        raise typer.Exit(2) from error
+
+
 def _option(*names: str, help: str, panel: str, **more: Any) -> Any:  # noqa: A002
     return typer.Option(*names, help=help, rich_help_panel=panel, **more)
 
@@ -70,6 +102,7 @@ class ModelFlags:
             metavar="NAME|PATH",
             help="A GGUF file, hf:owner/repo:Q4_K_M, or a name of `aspd models list`.",
             panel=_MODEL,
+            autocompletion=complete_model,
         ),
     ] = DEFAULT_MODEL
     n_ctx: Annotated[
@@ -81,6 +114,7 @@ class ModelFlags:
             panel=_MODEL,
             min=0,
             show_default="as trained, at most 8192",
+            callback=check_n_ctx,
         ),
     ] = 0
     threads: Annotated[
@@ -144,15 +178,15 @@ class AnswerFlags:
         str | None, _option("--system", metavar="TEXT", help="System message.", panel=_SAMPLING)
     ] = None
     max_tokens: Annotated[
-        int | None,
+        int,
         _option(
             "--max-tokens",
-            help="Most tokens of the answer, branches included.",
+            help="Most tokens of the answer, branches included; -1: until the context is full.",
             panel=_SAMPLING,
-            min=1,
-            show_default="until the context is full",
+            min=-1,
+            callback=_check_max_tokens,
         ),
-    ] = None
+    ] = DEFAULT_MAX_TOKENS
     temperature: Annotated[
         float, _option("--temperature", help="0 takes the most likely token.", panel=_SAMPLING)
     ] = Options.temperature
@@ -168,6 +202,40 @@ class AnswerFlags:
     frequency_penalty: Annotated[float, _option("--frequency-penalty", help="-2 to 2.", panel=_SAMPLING)] = (
         Options.frequency_penalty
     )
+    dry_multiplier: Annotated[float, _option("--dry-multiplier", help="0: off.", panel=_SAMPLING)] = (
+        Options.dry_multiplier
+    )
+    dry_base: Annotated[float, _option("--dry-base", help="1 or more.", panel=_SAMPLING)] = Options.dry_base
+    dry_allowed_length: Annotated[
+        int, _option("--dry-allowed-length", help="Tokens that DRY lets be repeated.", panel=_SAMPLING)
+    ] = Options.dry_allowed_length
+    dry_penalty_last_n: Annotated[
+        int, _option("--dry-penalty-last-n", help="Tokens that DRY looks back on; -1: all.", panel=_SAMPLING)
+    ] = Options.dry_penalty_last_n
+    dry_sequence_breaker: Annotated[
+        list[str] | None,
+        _option(
+            "--dry-sequence-breaker",
+            metavar="TEXT",
+            help="DRY sees no repetition over it; may be given again.",
+            panel=_SAMPLING,
+            show_default="newline, colon, quote, asterisk",
+        ),
+    ] = None
+    xtc_probability: Annotated[float, _option("--xtc-probability", help="0: off.", panel=_SAMPLING)] = (
+        Options.xtc_probability
+    )
+    xtc_threshold: Annotated[float, _option("--xtc-threshold", help="Above 0.5: off.", panel=_SAMPLING)] = (
+        Options.xtc_threshold
+    )
+    loop_guard: Annotated[
+        bool,
+        _option(
+            "--loop-guard/--no-loop-guard",
+            help="End an answer whose last 1,024 tokens repeat the same few.",
+            panel=_SAMPLING,
+        ),
+    ] = Options.loop_guard
     seed: Annotated[
         int | None,
         _option(
@@ -179,14 +247,13 @@ class AnswerFlags:
         _option("--stop", metavar="TEXT", help="Ends the answer; may be given again.", panel=_SAMPLING),
     ] = None
     grammar: Annotated[
-        Path | None,
+        str | None,  # the file's text: a pipe can be read but once
         _option(
             "--grammar",
             metavar="FILE",
             help="GBNF grammar; the answer is then serial.",
             panel=_SAMPLING,
-            exists=True,
-            dir_okay=False,
+            parser=read_grammar,
         ),
     ] = None
 
@@ -197,12 +264,12 @@ class AnswerFlags:
         return "off" if self.serial else self.protocol or Options.parallel
 
     def options(self) -> AnswerOptions:
-        """As keyword arguments of Model.stream. Raises ValueError for a grammar that is no text."""
+        """As keyword arguments of Model.stream. Raises ValueError if the flags contradict each other."""
         return {
             "parallel": self.parallel(),
             "plan": "always" if self.plan is Plan.ALWAYS else "auto",
             "draft_check": self.draft_check.value,
-            "max_tokens": self.max_tokens,
+            "max_tokens": None if self.max_tokens < 0 else self.max_tokens,
             "temperature": self.temperature,
             "top_k": self.top_k,
             "top_p": self.top_p,
@@ -210,9 +277,17 @@ class AnswerFlags:
             "repeat_penalty": self.repeat_penalty,
             "presence_penalty": self.presence_penalty,
             "frequency_penalty": self.frequency_penalty,
+            "dry_multiplier": self.dry_multiplier,
+            "dry_base": self.dry_base,
+            "dry_allowed_length": self.dry_allowed_length,
+            "dry_penalty_last_n": self.dry_penalty_last_n,
+            "dry_sequence_breakers": self.dry_sequence_breaker or Options.dry_sequence_breakers,
+            "xtc_probability": self.xtc_probability,
+            "xtc_threshold": self.xtc_threshold,
+            "loop_guard": self.loop_guard,
             "seed": self.seed,
             "stop": self.stop or (),
-            "grammar": None if self.grammar is None else self.grammar.read_text(encoding="utf-8"),
+            "grammar": self.grammar,
         }
 
 

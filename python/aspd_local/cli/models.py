@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,22 +12,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from aspd_local import sources
-from aspd_local.errors import AspdError, OfflineError
+from aspd_local.cli.notes import errors_in_one_line, note
+from aspd_local.cli.shell import app_below, complete_model
+from aspd_local.errors import OfflineError
 
 if TYPE_CHECKING:
     from aspd_local.sources.inventory import Entry
 
-app = typer.Typer(
-    name="models",
-    help="List, fetch, find and check model files.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
+app = app_below("models", help="List, fetch, find and check model files.", no_args_is_help=True)
 
 Name = Annotated[
     str,
     typer.Argument(
-        metavar="NAME", help="A name from the list, hf:owner/repo:Q4_K_M, hf:owner/repo/file.gguf, or a path."
+        metavar="NAME",
+        help="A name from the list, hf:owner/repo:Q4_K_M, hf:owner/repo/file.gguf, or a path.",
+        autocompletion=complete_model,
     ),
 ]
 
@@ -39,21 +37,31 @@ def store() -> sources.Store:
     return sources.Store(Path(folder).expanduser() if folder else None)
 
 
+def history_file() -> Path:
+    """Where what was typed in chats is kept."""
+    return store().root / "chat_history"
+
+
+def known_models() -> list[Entry]:
+    """The models known by name and the model files on this machine."""
+    from aspd_local.sources.inventory import inventory
+
+    try:
+        from aspd_local.sources.hub import Hub
+
+        hub = Hub()
+    except (ImportError, OSError):  # not installed, or a user without a home
+        hub = None
+    return inventory(store(), hub)
+
+
 @app.command("list")
 def list_models(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead of a table.")] = False,
 ) -> None:
     """Show the models known by name and the model files on this machine."""
-    from aspd_local.sources.inventory import inventory
-
     with errors_in_one_line():
-        try:
-            from aspd_local.sources.hub import Hub
-        except ImportError:
-            hub = None
-        else:
-            hub = Hub()
-        entries = inventory(store(), hub)
+        entries = known_models()
     if as_json:
         typer.echo(json.dumps([_as_dict(entry) for entry in entries], indent=2))
     else:
@@ -67,7 +75,7 @@ def pull(name: Name) -> None:
         with errors_in_one_line(), progress_bar() as progress:
             path = sources.pull(name, progress=progress, store=store())
     except KeyboardInterrupt:
-        typer.echo("aspd: interrupted; the same command goes on from here", err=True)
+        note("aspd: interrupted; the same command goes on from here")
         raise
     typer.echo(path)
 
@@ -96,19 +104,6 @@ def verify(name: Name) -> None:
 
 
 @contextmanager
-def errors_in_one_line() -> Iterator[None]:
-    """Turns what can go wrong into one line on stderr and an exit code: 1, or 2 for a malformed name."""
-    try:
-        yield
-    except AspdError as error:
-        typer.echo(f"aspd: {error}", err=True)
-        raise typer.Exit(1) from error
-    except ValueError as error:
-        typer.echo(f"aspd: {error}", err=True)
-        raise typer.Exit(2) from error
-
-
-@contextmanager
 def progress_bar() -> Iterator[sources.Progress]:
     """A bar on stderr that appears with the first bytes; one plain line where stderr is not a terminal."""
     from rich.console import Console
@@ -134,7 +129,7 @@ def progress_bar() -> Iterator[sources.Progress]:
             if console.is_terminal:
                 bar.start()
             else:
-                typer.echo(f"fetching {_size(total_bytes or 0)}: {label}", err=True)
+                note(f"fetching {_size(total_bytes or 0)}: {label}")
         bar.update(task, description=label, completed=done_bytes, total=total_bytes)
 
     try:
@@ -167,11 +162,9 @@ def _print_table(entries: list[Entry]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    # A pipe gets each model on one line, however long.
-    console = Console(width=None if sys.stdout.isatty() else 1000, markup=False, highlight=False)
     table = Table(box=None, pad_edge=False)
     for title in ("name", "size", "downloaded", "licence", "where"):
-        table.add_column(title, justify="right" if title == "size" else "left", overflow="fold")
+        table.add_column(title, justify="right" if title == "size" else "left", no_wrap=True)
     for entry in entries:
         default = " (default)" if entry.name == sources.DEFAULT_MODEL else ""
         cells = (
@@ -182,7 +175,8 @@ def _print_table(entries: list[Entry]) -> None:
             str(entry.path) if entry.path else "Python packages",
         )
         table.add_row(*map(Text, cells))
-    console.print(table)
+    # Each model on one line, however long: a terminal may break it, and what is copied of it stays whole.
+    Console(width=10_000, markup=False, highlight=False).print(table, soft_wrap=True)
 
 
 def _size(size_bytes: int) -> str:

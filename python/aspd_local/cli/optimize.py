@@ -14,8 +14,10 @@ import typer
 
 from aspd_local.cli.asking import EXIT_INTERRUPTED
 from aspd_local.cli.flags import MeasuringFlags, spread
-from aspd_local.cli.models import errors_in_one_line, fetched
+from aspd_local.cli.models import fetched
+from aspd_local.cli.notes import errors_in_one_line, note
 from aspd_local.cli.progress import set_log, warn_without_gpu
+from aspd_local.cli.shell import complete_model
 
 if TYPE_CHECKING:
     from aspd_local.optimize import Measured, Progress, Report, Settings
@@ -83,7 +85,9 @@ def optimize(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="A GGUF file (best F16 or BF16), hf:owner/repo:F16, or a model's name."
+            metavar="MODEL",
+            help="A GGUF file (best F16 or BF16), hf:owner/repo:F16, or a model's name.",
+            autocompletion=complete_model,
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="The GGUF file to write.")],
@@ -103,7 +107,7 @@ def optimize(
         with errors_in_one_line():
             report, source = _optimize(model, out, flags, force=force)
     except KeyboardInterrupt:
-        typer.echo("aspd: interrupted; nothing was written", err=True)
+        note("aspd: interrupted; nothing was written")
         raise typer.Exit(EXIT_INTERRUPTED) from None
     _print(report, source, out, as_json=as_json)
     if report.chosen is None:
@@ -117,12 +121,12 @@ def _optimize(model: str, out: Path, flags: TrialFlags, *, force: bool) -> tuple
     verb.check_out(out, Path(model), force=force)
     source = fetched(model)
     for line in verb.warnings(source):
-        typer.echo(f"aspd: warning: {line}", err=True)
+        note(f"aspd: warning: {line}")
     try:
         with _working() as progress:
             return verb.optimize(source, out, settings, force=force, progress=progress), source
     except OSError as error:
-        typer.echo(f"aspd: {out}: {error.strerror or error}", err=True)
+        note(f"aspd: {out}: {error.strerror or error}")
         raise typer.Exit(1) from error
 
 
@@ -164,7 +168,7 @@ def _working() -> Iterator[Progress]:
     def tell(label: str, done: float) -> None:
         nonlocal shown
         if label != shown and not console.is_terminal:
-            typer.echo(label, err=True)
+            note(label)
         shown = label
         bar.update(task, description=label, completed=done)
 
@@ -182,11 +186,11 @@ def _print(report: Report, source: Path, out: Path, *, as_json: bool) -> None:
     else:
         _print_table(report)
     for types, reason in report.failed:
-        typer.echo(f"aspd: {types}: {reason}", err=True)
+        note(f"aspd: {types}: {reason}")
     for line in report.doubts():
-        typer.echo(f"aspd: warning: {line}", err=True)
+        note(f"aspd: warning: {line}")
     if report.chosen is None:
-        typer.echo(f"aspd: nothing was written: {report.why_nothing()}", err=True)
+        note(f"aspd: nothing was written: {report.why_nothing()}")
     elif not as_json:
         best = report.chosen
         lanes = ", ".join(map(str, best.curve.seconds))

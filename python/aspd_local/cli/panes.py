@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text as Line
 
-from aspd_local.cli.wrap import Wrapper, fit, harmless
+from aspd_local.cli.wrap import Wrapper, fit, harmless, n_words
 from aspd_local.data.titles import body_of, clean
 from aspd_local.events import End, Event, Fork, Text, branch_name
 
@@ -67,7 +67,7 @@ class Pane:
         return lead, "", body
 
     def n_words(self) -> int:
-        return len(self.split()[2].split())
+        return n_words(self.split()[2])
 
     def lines(self, width: int) -> list[str]:
         """What the branch says, in lines of at most `width` cells. Only what is new is wrapped."""

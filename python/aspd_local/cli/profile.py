@@ -12,8 +12,10 @@ import typer
 
 from aspd_local.cli.asking import EXIT_INTERRUPTED
 from aspd_local.cli.flags import MeasuringFlags, Repack, spread
-from aspd_local.cli.models import errors_in_one_line, fetched, store
+from aspd_local.cli.models import fetched, store
+from aspd_local.cli.notes import errors_in_one_line, note
 from aspd_local.cli.progress import set_log, warn_without_gpu
+from aspd_local.cli.shell import complete_model
 from aspd_local.cli.working import need_extra, working
 from aspd_local.errors import ModelError
 from aspd_local.sources import DEFAULT_MODEL
@@ -59,7 +61,12 @@ class ProfileFlags(MeasuringFlags):
 def profile(
     flags: ProfileFlags,
     model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A GGUF file, hf:owner/repo:Q4_K_M, or a model's name.")
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A GGUF file, hf:owner/repo:Q4_K_M, or a model's name.",
+            autocompletion=complete_model,
+        ),
     ] = DEFAULT_MODEL,
     plot: Annotated[
         Path | None, typer.Option("--plot", metavar="FILE", help="Draw the curve: a .png, .svg or .pdf file.")
@@ -84,8 +91,12 @@ def profile(
             if plot is not None:
                 _draw(found, path.name, plot)
     except KeyboardInterrupt:
-        typer.echo("aspd: interrupted; nothing is kept", err=True)
+        note("aspd: interrupted; nothing is kept")
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    if not _profile_of(opened).steady:
+        from aspd_local.profile import BUSY
+
+        note(f"aspd: warning: {BUSY}; measure again when it is quiet")
     if as_json:
         typer.echo(json.dumps(_as_dict(path, opened)))
     else:
@@ -115,10 +126,11 @@ def _measure(model: str, extent: Extent, flags: ProfileFlags) -> tuple[Path, Ope
             extent, lambda done, total: tell(f"loading and measuring {path.name}", done, total)
         )
     try:
-        if set(verb.SHORT.widths) <= set(extent.widths):  # else it says too little to schedule by
+        enough = set(verb.SHORT.widths) <= set(extent.widths)  # to schedule by
+        if enough and _profile_of(opened).steady:
             verb.save(_profile_of(opened), store())
     except OSError as error:
-        typer.echo(f"aspd: the profile cannot be kept: {error}", err=True)
+        note(f"aspd: the profile cannot be kept: {error}")
     return path, opened
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from aspd_local.cli.models import progress_bar, store
+from aspd_local.cli.notes import note
 from aspd_local.sources import resolve
 
 if TYPE_CHECKING:
@@ -56,12 +57,22 @@ class _Stderr(logging.Handler):
         print(self.format(record), file=sys.stderr)
 
 
+class _Warnings(logging.Handler):
+    """What must be known without --verbose."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        note(f"aspd: warning: {record.getMessage()}")
+
+
 def set_log(*, verbose: bool) -> None:
     """Shows the log of aspd_local and llama.cpp on stderr, or nothing of it."""
     logger = logging.getLogger("aspd_local")
     logger.propagate = False
     logger.setLevel(logging.INFO)
     logger.handlers = [_Stderr() if verbose else logging.NullHandler()]
+    measuring = logging.getLogger("aspd_local.profile")
+    measuring.setLevel(logging.NOTSET if verbose else logging.WARNING)
+    measuring.handlers = [] if verbose else [_Warnings()]
 
 
 def warn_without_gpu(n_gpu_layers: int) -> None:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from aspd_local.results import Answer
 
 FRAMES_PER_SECOND = 12
+# Beside the panes: for the cursor, and for the line in which the text goes on, which its last word may break.
+_SPARE_LINES = 3
+_SPARE_COLUMNS = 2  # for the ^C that a terminal echoes: it must begin no line
 
 
 class Screen(Protocol):
@@ -90,7 +93,7 @@ class PlainScreen:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None and issubclass(kind, BrokenPipeError):
+        if kind is not None and issubclass(kind, OSError):  # of the stream, most likely
             return
         if self._last != "\n":
             self._write("\n")
@@ -182,8 +185,7 @@ class LiveScreen:
         if self._live is None or self._panes is None:
             return
         width, height = self._console.size
-        # One line stays free for the cursor; the last column too, where some terminals wrap early.
-        lines = self._panes.draw(width - 1, height - 2, self._borders)
+        lines = self._panes.draw(width - _SPARE_COLUMNS, height - _SPARE_LINES, self._borders)
         self._live.update(Group(*lines), refresh=True)
         self._n_drawn = max(self._n_drawn, len(lines))
         self._drawn_at = self._clock()

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aspd_local.cli.flags import Profile, spread
-from aspd_local.cli.models import errors_in_one_line, fetched
+from aspd_local.cli.flags import Profile, check_n_ctx, spread
+from aspd_local.cli.models import fetched
+from aspd_local.cli.notes import errors_in_one_line
 from aspd_local.cli.progress import set_log
+from aspd_local.cli.shell import app_below, complete_model
 from aspd_local.cli.working import need_extra
 from aspd_local.sources import DEFAULT_MODEL
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from aspd_local.server import ServerConfig
 
 _HELP = "Answer clients that speak OpenAI's protocol, and show a page where branches can be watched."
-app = typer.Typer(name="serve", help=_HELP, pretty_exceptions_enable=False)
+app = app_below("serve", help=_HELP)
 _EXTRA = ("fastapi", "prometheus_client", "pydantic", "starlette", "uvicorn")
 _GIB = 1 << 30
 
@@ -68,6 +70,7 @@ class ServeFlags:
             help="Of all answers together.",
             min=0,
             show_default="as trained, at most 8192",
+            callback=check_n_ctx,
         ),
     ] = 0
     threads: Annotated[
@@ -114,7 +117,10 @@ def serve(
     models: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[MODEL]...", help="Names or paths; the first is the default.", show_default=DEFAULT_MODEL
+            metavar="[MODEL]...",
+            help="Names or paths; the first is the default.",
+            show_default=DEFAULT_MODEL,
+            autocompletion=complete_model,
         ),
     ] = None,
     *,

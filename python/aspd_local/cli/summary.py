@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from aspd_local.cli.wrap import n_words
 from aspd_local.results import Answer
 from aspd_local.typing import AnswerOptions
 
@@ -33,10 +34,14 @@ def facts(answer: Answer) -> list[str]:
 def warnings(answer: Answer, options: AnswerOptions) -> list[str]:
     """What must not pass in silence: a cut answer, and a plan that was asked for and could not be used."""
     lines = []
-    if answer.finish_reason == "length":
+    if answer.finish_detail == "loop":
+        lines.append("the answer is cut off: it repeated itself for ever (--no-loop-guard lets it)")
+    elif answer.finish_reason == "length":
         limit = options.get("max_tokens")
-        spent = "" if limit is None else f"its {limit} tokens (--max-tokens) are spent, or "
-        lines.append(f"the answer is cut off: {spent}the context (--n-ctx) is full")
+        full = "the context (--n-ctx) is full"
+        spent = limit is not None and answer.usage.completion_tokens >= limit
+        why = f"its {limit} tokens are spent (--max-tokens -1: no limit)" if spent else full
+        lines.append(f"the answer is cut off: {why}")
     forced = options.get("plan") == "always" or options.get("parallel", "auto") not in ("auto", "off")
     if forced and answer.fallback:
         lines.append(f"decoded serially: {answer.fallback}")
@@ -61,7 +66,7 @@ def comparison(serial: Answer, parallel: Answer) -> list[tuple[str, str, str]]:
     return [
         row("branches", [" + ".join(str(len(b.branches)) for b in a.blocks) or "-" for a in both]),
         row("ended by", [a.finish_reason for a in both]),
-        row("words", [str(_n_words(a)) for a in both]),
+        row("words", [str(n_words(a.text)) for a in both]),
         row("tokens, plan included", [str(a.usage.completion_tokens) for a in both]),
         row("decode steps", [str(a.timings.steps) for a in both]),
         row("seconds: reading the prompt", [f"{a.timings.prompt_s:.2f}" for a in both]),
@@ -74,12 +79,8 @@ def comparison(serial: Answer, parallel: Answer) -> list[tuple[str, str, str]]:
     ]
 
 
-def _n_words(answer: Answer) -> int:
-    return len(answer.text.split())
-
-
 def _per_100_words(answer: Answer, seconds: float) -> float:
-    return 100 * seconds / _n_words(answer) if _n_words(answer) else math.nan
+    return 100 * seconds / n_words(answer.text) if n_words(answer.text) else math.nan
 
 
 def _ratio(serial: float, parallel: float) -> str:

@@ -13,6 +13,8 @@ import typer
 
 from aspd_local.cli.flags import spread
 from aspd_local.cli.models import fetched
+from aspd_local.cli.notes import note
+from aspd_local.cli.shell import app_below, complete_model
 from aspd_local.cli.working import need_extra, one_line, working
 from aspd_local.sources import DEFAULT_BASE
 
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
     from aspd_local.train.markers import Markers
 
 _HELP = "Fine-tune a model on examples with parallel structure; `aspd train export DIR` makes a GGUF of it."
-app = typer.Typer(name="train", help=_HELP, pretty_exceptions_enable=False)
-export_app = typer.Typer(name="export", pretty_exceptions_enable=False)
+app = app_below("train", help=_HELP)
+export_app = app_below("export")
 
 _GO_ON = "the same command with --resume goes on"
 _EXTRA = {"torch", "transformers", "peft", "gguf", "numpy", "safetensors", "matplotlib"}
@@ -74,7 +76,13 @@ class TrainFlags:
         Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of the run.", file_okay=False)
     ]
     base: Annotated[
-        str, typer.Option("--base", metavar="MODEL", help="A name, a GGUF file or a Hugging Face folder.")
+        str,
+        typer.Option(
+            "--base",
+            metavar="MODEL",
+            help="A name, a GGUF file or a Hugging Face folder.",
+            autocompletion=complete_model,
+        ),
     ] = DEFAULT_BASE
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in DIR.")] = False
     force: Annotated[bool, typer.Option("--force", help="Replace what is in DIR.")] = False
@@ -169,9 +177,15 @@ class ExportFlags:
     """What is written, and where."""
 
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.gguf", help="The file to write.")]
-    base: Annotated[str, typer.Option("--base", metavar="MODEL", help="What was trained, as GGUF.")] = (
-        DEFAULT_BASE
-    )
+    base: Annotated[
+        str,
+        typer.Option(
+            "--base",
+            metavar="MODEL",
+            help="What was trained, as GGUF.",
+            autocompletion=complete_model,
+        ),
+    ] = DEFAULT_BASE
     adapter: Annotated[bool, typer.Option("--adapter", help="Write the adapter alone.")] = False
     weights: Annotated[
         str | None,
@@ -240,14 +254,13 @@ def _need_extra() -> None:
 def _started(examples: Examples, markers: Markers, n_steps: int, n_numbers: int) -> None:
     parallel = sum(sample.parallel for sample in examples.train)
     tokens = sum(map(len, examples.train))
-    typer.echo(
+    note(
         f"{len(examples.train)} examples ({parallel} with a block, {tokens} tokens), "
         f"{len(examples.valid)} held out; markers {markers.how}; "
-        f"{n_numbers / 1e6:.1f} million numbers are trained in {n_steps} steps",
-        err=True,
+        f"{n_numbers / 1e6:.1f} million numbers are trained in {n_steps} steps"
     )
     for reason, count in examples.left_out.most_common():
-        typer.echo(f"aspd: {count} left out: {reason}", err=True)
+        note(f"aspd: {count} left out: {reason}")
 
 
 def _telling(tell: Callable[[str, int, int], None]) -> Callable[[Told], None]:
@@ -261,10 +274,9 @@ def _telling(tell: Callable[[str, int, int], None]) -> Callable[[Told], None]:
         if twentieth > shown:
             shown = twentieth
             valid = "" if now.valid is None else f", best held out {now.valid:.3f}"
-            typer.echo(
+            note(
                 f"step {now.step} of {now.n_steps}: loss {now.loss:.3f}{valid}, "
-                f"{now.tokens_per_s:.0f} tokens/s",
-                err=True,
+                f"{now.tokens_per_s:.0f} tokens/s"
             )
 
     return told

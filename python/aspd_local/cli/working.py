@@ -13,21 +13,22 @@ from pathlib import Path
 import typer
 
 from aspd_local.cli.asking import EXIT_INTERRUPTED
-from aspd_local.cli.models import errors_in_one_line
+from aspd_local.cli.notes import errors_in_one_line, note
 
 
 @contextmanager
 def one_line(out: Path, go_on: str) -> Iterator[None]:
     """Errors in one line, those of the disk of `out` too; Ctrl-C says how to go on."""
-    try:
-        with errors_in_one_line():
+    with errors_in_one_line():
+        try:
             yield
-    except KeyboardInterrupt:
-        typer.echo(f"aspd: interrupted; {go_on}", err=True)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
-    except OSError as error:
-        typer.echo(f"aspd: {error.filename or out}: {error.strerror or error}", err=True)
-        raise typer.Exit(1) from error
+        except KeyboardInterrupt:
+            note(f"aspd: interrupted; {go_on}")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            raise OSError(error.errno, error.strerror or str(error), str(out)) from error
 
 
 def need_extra(what: str, modules: Iterable[str], extra: str) -> None:
@@ -81,6 +82,6 @@ def _lines() -> Callable[[str, int, int], None]:
         tenth = 10 * done // total if total else 10
         if tenth > told.get(label, 0):
             told[label] = tenth
-            typer.echo(f"{label}: {10 * tenth} %", err=True)
+            note(f"{label}: {10 * tenth} %")
 
     return tell

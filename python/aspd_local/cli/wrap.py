@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from rich.cells import cell_len, set_cell_size
 
 _TAB = 8
+_IDEOGRAPH = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 # Escape sequences in an answer must not reach the terminal. Carriage returns go, tabs and newlines stay.
 _CONTROL = dict.fromkeys((*range(32), *range(127, 160)), "\ufffd")
 _CONTROL |= {ord("\t"): "\t", ord("\n"): "\n", ord("\r"): ""}
@@ -87,3 +90,17 @@ class Wrapper:
         line_break = "\n" if self.column else ""
         self.column = n_cells
         return line_break + word
+
+
+def n_words(text: str) -> int:
+    """Words as a reader counts them: what spaces part; of Chinese and Japanese text each character.
+
+    Korean has spaces. Thai and other scripts without spaces, of which only a dictionary tells the words, are
+    counted by their spaces all the same.
+    """
+    n = 0
+    for word in text.split():
+        others = _IDEOGRAPH.split(word)
+        n_ideographs = len(others) - 1
+        n += n_ideographs + sum(any(map(str.isalnum, part)) for part in others) if n_ideographs else 1
+    return n

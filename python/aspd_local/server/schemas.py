@@ -75,6 +75,16 @@ class Sampling(Body):
     repeat_penalty: Annotated[Number, Field(gt=0, le=10)] | None = None
     presence_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
     frequency_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
+    dry_multiplier: Annotated[Number, Field(ge=0, le=100)] | None = None
+    dry_base: Annotated[Number, Field(ge=1, le=100)] | None = None
+    dry_allowed_length: Annotated[StrictInt, Field(ge=0, le=MOST_TOKENS)] | None = None
+    dry_penalty_last_n: Annotated[StrictInt, Field(ge=-1, le=MOST_TOKENS)] | None = None
+    dry_sequence_breakers: (
+        Annotated[list[Annotated[str, StringConstraints(max_length=40)]], Field(max_length=64)] | None
+    ) = None
+    xtc_probability: Annotated[Number, Field(ge=0, le=1)] | None = None
+    xtc_threshold: Annotated[Number, Field(ge=0, le=1)] | None = None
+    loop_guard: StrictBool | None = None
     logit_bias: (
         Annotated[dict[Name, Annotated[Number, Field(ge=-100, le=100)]], Field(max_length=1024)] | None
     ) = None

@@ -17,8 +17,9 @@ from aspd_local.sources.adapted import ADAPTED, DEFAULT_MODEL, AdaptedModel
 from aspd_local.sources.digest import digest_of, sha256_of
 from aspd_local.sources.packaged import DEFAULT_BASE, PACKAGED, PackagedModel
 from aspd_local.sources.progress import Progress, silent
-from aspd_local.sources.reference import HubReference, parts_of
+from aspd_local.sources.reference import HubReference, is_repo, parts_of
 from aspd_local.sources.store import Store
+from aspd_local.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from aspd_local.sources.hub import Hub
@@ -151,8 +152,17 @@ def locate(
         return path if path.is_file() else None
     if text and path.is_dir():
         raise ModelError(f"{text}: is a folder, not a model file", text)
+    raise ModelError(f"{text}: no such file or model{_meant(text)}", text)
+
+
+def _meant(text: str) -> str:
+    """What a name that does not exist may have meant: one that is much like it, or the hub's."""
+    if guess := did_you_mean(text, [*ADAPTED, *PACKAGED]):
+        return guess
+    if is_repo(text.partition(":")[0]):
+        return f"; did you mean hf:{text if ':' in text else text + ':Q4_K_M'}?"
     known = ", ".join([*ADAPTED, *PACKAGED])
-    raise ModelError(f"{text}: no such file; models known by name: {known}, hf:owner/repo:Q4_K_M", text)
+    return f"; models known by name: {known}, hf:owner/repo:Q4_K_M"
 
 
 def _is_file(path: Path) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from aspd_local.sources.digest import is_digest
 from aspd_local.sources.reference import HubReference
-from aspd_local.sources.store import locked
+from aspd_local.sources.store import in_home, locked
 
 _log = logging.getLogger(__name__)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -33,7 +33,7 @@ class HubCache:
     """The folder `root`, which need not exist. links: whether symbolic links may be made."""
 
     def __init__(self, root: Path, *, links: bool) -> None:
-        self.root = root.expanduser().absolute()
+        self.root = in_home(root.expanduser, "HF_HOME").absolute()
         self._links = links
 
     def blob(self, repo: str, digest: str) -> Path:

@@ -17,6 +17,11 @@ _NOT_A_MODEL = re.compile(r"mmproj|imatrix", re.IGNORECASE)
 _FORMS = "hf:owner/repo:Q4_K_M or hf:owner/repo/file.gguf, with @revision at the end if wanted"
 
 
+def is_repo(text: str) -> bool:
+    """Whether this could be the name of a repository: "owner/repo"."""
+    return bool(_REPO.fullmatch(text)) and not text.casefold().endswith(".gguf")
+
+
 @dataclass(frozen=True, kw_only=True)
 class HubReference:
     """What an `hf:` name says.

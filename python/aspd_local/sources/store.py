@@ -6,13 +6,15 @@ import errno
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from aspd_local.errors import DiskFullError
 
 _log = logging.getLogger(__name__)
+# Where a user without a home has caches: a place that holds nothing, cannot be made, and says why.
+_NO_HOME = Path(os.devnull) / "no home folder, set"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -27,7 +29,10 @@ class Store:
         if root is None:
             import platformdirs
 
-            root = Path(platformdirs.user_cache_dir("aspd-local", appauthor=False))
+            def users() -> Path:
+                return Path(platformdirs.user_cache_dir("aspd-local", appauthor=False))
+
+            root = in_home(users, "ASPD_CACHE_DIR")
         self.root = root.absolute()
         self.models = self.root / "models"
 
@@ -51,6 +56,17 @@ class Store:
         """
         with locked(self.models / ".locks" / f"{name}.lock"):
             yield
+
+
+def in_home(find: Callable[[], Path], variable: str) -> Path:
+    """The path that `find` gives, which raises RuntimeError for a user without a home, as of an id without an
+    entry: then a path under which nothing is found, and nothing can be written. The errors of that name the
+    variable of the environment that moves it.
+    """
+    try:
+        return find()
+    except RuntimeError:
+        return _NO_HOME / variable
 
 
 @contextmanager
