@@ -1,7 +1,7 @@
 """A model that answers: the public face of the package.
 
-Every way to ask is a loop around the engine's step(); several answers may be under way at once, and one step
-serves them all. One thread at a time steps an engine; a second one gets EngineBusyError.
+Every way to ask is a loop around the engine's step(). Several answers may be under way at once, from any
+threads and tasks, and one step serves them all (steps.py).
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -28,11 +27,10 @@ from aspd_local.log import drain_log
 from aspd_local.options import Options
 from aspd_local.protocol import ProtocolFile
 from aspd_local.results import Answer, Block, Branch, FinishReason, Timings, TokenLogprob, Usage
+from aspd_local.steps import Steps
 from aspd_local.typing import AnswerOptions, EngineSettings
 
 if TYPE_CHECKING:
-    import asyncio
-
     from aspd_local import tuning
     from aspd_local.instructions import Instructions
 
@@ -124,18 +122,16 @@ class Model:
         if n_gpu_layers and (reason := _core.missing_gpu()):
             _log.warning("%s; the CPU computes", reason)
         self._model: _core.Model = opened.model
-        self._engine: _core.Engine | None = opened.engine
+        self._steps = Steps(opened.engine)
         self._profile = opened.profile
         self._doubts = False  # whether the profile was found to be wrong
         self._file = protocol.choose(self._model)
         self._template = chat.compile_template(self._model) if self._model.chat_template else None
-        self._instructions = self._kept_instructions(how, opened.repacked) if keep else None
+        self._instructions = self._kept_instructions(how, opened) if keep else None
+        del opened  # close() frees the engine
         self._prefixes: dict[protocol.Prompt, _core.Layout] = {}  # of all prompts under a protocol
         self._history = History()
-        self._queues: dict[int, deque[_core.Event]] = {}  # of the answers that are under way, by request id
         self._loose: dict[int, Prepared] = {}  # answers under way of submit(), by request id
-        self._news: list[_core.Event] = []  # of those, not given out yet
-        self._step_lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
         # Of the last answer, for save_session: protocol, layout, and how much of it was the prompt.
         self._last: tuple[str, Layout, int] | None = None
 
@@ -169,12 +165,11 @@ class Model:
             options: see aspd_local.options.Options.
 
         Raises:
-            ValueError: a bad option or message, or a model without a chat template.
+            ValueError: a bad option or message, a model without a chat template, or one that was closed.
             ContextFullError: the prompt does not fit; nothing was decoded.
             ProtocolError: the forced protocol's markers are absent or not CONTROL.
             ModelError: the model's chat template fails or exceeds its limits.
             DecodeError: llama.cpp could not compute a step.
-            EngineBusyError: another thread is inside.
         """
         return _last_answer(self.stream(messages, **options))
 
@@ -214,18 +209,18 @@ class Model:
     async def astream(self, messages: Messages, **options: Unpack[AnswerOptions]) -> AsyncIterator[Event]:
         """As stream()."""
         prepared = self.prepare(messages, **options)
-        request_id = self._queue(prepared)
+        ticket = await self._steps.abegin(prepared.request, self._before(prepared))
         try:
-            while True:
-                while not (queue := self._queues[request_id]):
-                    await self._astep()
-                event = self._translate(queue.popleft(), prepared)
-                yield event
-                if isinstance(event, Done):
-                    return
+            done = False
+            while not done:
+                event = await self._steps.anext(ticket)
+                if event.kind == _core.EventKind.DONE and prepared.instructions is not None:
+                    await self._steps.acall(lambda _: self._keep_instructions(prepared))
+                told = self._translate(event, prepared)
+                done = isinstance(told, Done)
+                yield told
         finally:
-            if self._leave(request_id):
-                await self._astep()
+            ticket.leave_soon()
 
     async def astream_text(self, messages: Messages, **options: Unpack[AnswerOptions]) -> AsyncIterator[str]:
         """As stream_text()."""
@@ -239,11 +234,7 @@ class Model:
 
         They end with finish_reason "cancelled" in the next step; one that is running is broken off.
         """
-        engine = self._engine
-        if engine is None:
-            return
-        for each in [*self._queues, *self._loose] if request_id is None else [request_id]:
-            engine.cancel(each)
+        self._steps.cancel(request_id)
 
     # --- loops of one's own ----------------------------------------------------------------------------
 
@@ -263,11 +254,13 @@ class Model:
         Raises:
             ContextFullError: the prompt does not fit.
             ProtocolError: the protocol's markers are absent or not CONTROL.
-            EngineBusyError: another thread is inside the engine.
+            ValueError: the model is closed.
         """
-        request_id = self._submit(prepared)
-        self._loose[request_id] = prepared
-        return request_id
+
+        def remember(request_id: int) -> None:
+            self._loose[request_id] = prepared
+
+        return self._steps.submit(prepared.request, self._before(prepared), remember)
 
     def step(self) -> list[tuple[int, Event]]:
         """One decode step for all answers that are under way: what happened, in order, for those of submit().
@@ -276,23 +269,21 @@ class Model:
 
         Raises:
             DecodeError: llama.cpp could not compute the step.
-            EngineBusyError: another thread is inside the engine.
+            ValueError: the model is closed.
         """
-        self._step()
-        news, self._news = self._news, []
         found: list[tuple[int, Event]] = []
-        for event in news:
+        for event in self._steps.step():
             prepared = self._loose[event.request]
-            told = self._translate(event, prepared)
-            if isinstance(told, Done):
+            if event.kind == _core.EventKind.DONE:
                 del self._loose[event.request]
-            found.append((event.request, told))
+                self._after(prepared)
+            found.append((event.request, self._translate(event, prepared)))
         return found
 
     @property
     def has_work(self) -> bool:
         """Whether a step would do anything."""
-        return bool(self._news) or self._open_engine().has_work
+        return self._steps.has_work
 
     def cancel_branch(self, request_id: int, branch: str) -> None:
         """A branch, such as "1.2", writes no more; the answer goes on. From any thread.
@@ -305,7 +296,7 @@ class Model:
         block, _, number = branch.partition(".")
         if not (block.isdecimal() and number.isdecimal() and len(branch) <= 12):
             raise ValueError(f"{branch!r} is no branch: they are named as in '1.2'")
-        self._open_engine().cancel_branch(request_id, int(block), int(number))
+        self.engine.cancel_branch(request_id, int(block), int(number))
 
     # --- the chat's cache ------------------------------------------------------------------------------
 
@@ -321,12 +312,12 @@ class Model:
         if self._last is None:
             raise ValueError("there is no answer to save yet")
         name, layout, n_prompt = self._last
-        engine = self._open_engine()
-        # Not decoded yet: the last token of an answer that was cut off, branches with which an answer ended.
-        held = _prefix(layout, engine.n_retained(to_core(layout)))
-        if len(held) < n_prompt:
-            raise ValueError("the cache no longer holds the last answer")
-        answers, state = self._history.items(), engine.save_state(to_core(held))
+        with self._steps.inside() as engine:
+            # Not decoded yet: the last token of an answer that was cut off, branches with which it ended.
+            held = _prefix(layout, engine.n_retained(to_core(layout)))
+            if len(held) < n_prompt:
+                raise ValueError("the cache no longer holds the last answer")
+            answers, state = self._history.items(), engine.save_state(to_core(held))
         saved = session.Session(protocol=name, layout=held, answers=answers, state=state)
         session.save(path, self.path, self._model, saved)
 
@@ -341,16 +332,18 @@ class Model:
         from aspd_local import session
 
         saved = session.load(path, self.path, self._model)
-        self._open_engine().load_state(to_core(saved.layout), saved.state)
+        with self._steps.inside() as engine:
+            engine.load_state(to_core(saved.layout), saved.state)
         for name, text, segments in saved.answers:
             self._history.remember(name, text, segments)
         self._last = (saved.protocol, saved.layout, len(saved.layout))
 
     def reset(self) -> None:
         """Forgets all finished answers and frees their cells."""
-        self._open_engine().clear_retained()
-        if self._instructions is not None:
-            self._instructions.forget()
+        with self._steps.inside() as engine:
+            engine.clear_retained()
+            if self._instructions is not None:
+                self._instructions.forget()
         self._history.clear()
         self._last = None
 
@@ -364,12 +357,12 @@ class Model:
     @property
     def can_join(self) -> bool:
         """Whether this model's memory can join branches; else every answer is serial."""
-        return self._open_engine().can_join
+        return self.engine.can_join
 
     @property
     def cannot_join_reason(self) -> str | None:
         """Why it cannot; None if it can."""
-        return self._open_engine().cannot_join_reason or None
+        return self.engine.cannot_join_reason or None
 
     @property
     def has_chat_template(self) -> bool:
@@ -379,7 +372,7 @@ class Model:
     @property
     def n_ctx(self) -> int:
         """Cells of the KV cache, for all answers together."""
-        return self._open_engine().n_cells
+        return self.engine.n_cells
 
     @property
     def description(self) -> str:
@@ -395,12 +388,10 @@ class Model:
         return b"".join(self._model.piece(token) for token in token_ids).decode("utf-8", errors="replace")
 
     def close(self) -> None:
-        """Frees the cache. The model cannot be used afterwards."""
-        self.cancel()
-        self._engine = None
-        self._queues.clear()
+        """Frees the cache at once. Answers under way end with a ValueError, and so does every later call."""
+        self._steps.close()
         self._loose.clear()
-        self._news.clear()
+        self._instructions = None
 
     def __enter__(self) -> Model:
         return self
@@ -411,7 +402,7 @@ class Model:
         self.close()
 
     def __repr__(self) -> str:
-        if self._engine is None:
+        if self._steps.is_closed:
             return f"<Model {self.path.name}, closed>"
         return f"<Model {self.path.name}, {self.description}, {self.protocol}, {self.n_ctx} cells>"
 
@@ -422,15 +413,12 @@ class Model:
 
     @property
     def engine(self) -> _core.Engine:
-        """The engine, for loops of one's own around submit() and step(). Raises ValueError when closed."""
-        return self._open_engine()
+        """The engine, for loops of one's own around its submit() and step(): from one thread, while no answer
+        of this model is under way. Raises ValueError when closed.
+        """
+        return self._steps.engine
 
     # --- requests --------------------------------------------------------------------------------------
-
-    def _open_engine(self) -> _core.Engine:
-        if self._engine is None:
-            raise ValueError("the model is closed")
-        return self._engine
 
     def _choose(self, options: Options, *, for_chat: bool) -> ProtocolFile | None:
         """The protocol of an answer; None for a serial one."""
@@ -459,7 +447,7 @@ class Model:
         if self._profile is None:
             return False
         bound = protocol.bind(self._file, self._model)
-        return self._profile.best_gain(bound, self._open_engine().options.n_lanes) < _core.LEAST_GAIN
+        return self._profile.best_gain(bound, self.engine.options.n_lanes) < _core.LEAST_GAIN
 
     def _chat_request(self, messages: Messages, options: Options) -> Prepared:
         if self._template is None:
@@ -555,81 +543,42 @@ class Model:
 
     # --- the loop --------------------------------------------------------------------------------------
 
-    def _kept_instructions(self, how: tuning.Tuning, repacked: bool) -> Instructions | None:
+    def _kept_instructions(self, how: tuning.Tuning, opened: tuning.Opened) -> Instructions | None:
         from aspd_local.instructions import LEAST_PARAMETERS, Instructions
 
-        if self._model.n_params < LEAST_PARAMETERS or not self._open_engine().can_join:
+        if self._model.n_params < LEAST_PARAMETERS or not opened.engine.can_join:
             return None
-        return Instructions(self._open_engine(), self.path, f"{how.settings}, repacked {repacked}")
+        return Instructions(opened.engine, self.path, f"{how.settings}, repacked {opened.repacked}")
 
-    def _submit(self, prepared: Prepared) -> int:
-        engine = self._open_engine()
+    def _before(self, prepared: Prepared) -> Callable[[], None] | None:
+        """What must be done before a question is submitted, with the engine to oneself."""
+        kept = self._instructions
+        if kept is None or prepared.instructions is None:
+            return None
+        return functools.partial(kept.before, prepared.instructions)
+
+    def _after(self, prepared: Prepared) -> None:
+        """What must be done when it is answered."""
         if self._instructions is not None and prepared.instructions is not None:
-            self._instructions.before(prepared.instructions)
-        return engine.submit(prepared.request)
+            with self._steps.inside():
+                self._keep_instructions(prepared)
 
-    def _queue(self, prepared: Prepared) -> int:
-        request_id = self._submit(prepared)
-        self._queues[request_id] = deque()
-        return request_id
-
-    def _step(self) -> None:
-        """One step for all answers that are under way."""
-        try:
-            events = self._open_engine().step()
-        finally:
-            drain_log()
-        for event in events:
-            if (queue := self._queues.get(event.request)) is not None:
-                queue.append(event)
-            elif event.request in self._loose:
-                self._news.append(event)
-
-    async def _astep(self) -> None:
-        """One step on another thread. Whoever waits steps for all."""
-        import asyncio  # most programs need none of it, and it takes its time
-
-        loop = asyncio.get_running_loop()
-        if self._step_lock is None or self._step_lock[0] is not loop:  # a program may run one after another
-            self._step_lock = (loop, asyncio.Lock())
-        waiting = {key for key, queue in self._queues.items() if not queue}
-        async with self._step_lock[1]:
-            if any(self._queues.get(key) for key in waiting):
-                return  # somebody else's step brought news while this one waited
-            step = asyncio.ensure_future(asyncio.to_thread(self._step))
-            try:
-                await asyncio.shield(step)
-            except asyncio.CancelledError:
-                await asyncio.wait([step])  # never leave a thread inside the engine
-                raise
-
-    def _leave(self, request_id: int) -> bool:
-        """Forgets an answer; True if it was still under way and the engine must be told by a step."""
-        queue = self._queues.pop(request_id, None)
-        if (
-            queue is None
-            or self._engine is None
-            or any(event.kind == _core.EventKind.DONE for event in queue)
-        ):
-            return False
-        self._engine.cancel(request_id)
-        return True
+    def _keep_instructions(self, prepared: Prepared) -> None:
+        if self._instructions is not None and prepared.instructions is not None:
+            self._instructions.after(prepared.instructions)
 
     def _events(self, prepared: Prepared) -> Iterator[Event]:
-        request_id = self._queue(prepared)
-        done = False
+        ticket = self._steps.begin(prepared.request, self._before(prepared))
         try:
+            done = False
             while not done:
-                while not (queue := self._queues[request_id]):
-                    self._step()
-                event = self._translate(queue.popleft(), prepared)
-                done = isinstance(event, Done)
-                yield event
+                event = self._steps.next(ticket)
+                done = event.kind == _core.EventKind.DONE
+                if done:
+                    self._after(prepared)
+                yield self._translate(event, prepared)
         finally:
-            if done:
-                self._queues.pop(request_id, None)
-            elif self._leave(request_id):
-                self._step()
+            ticket.leave()
 
     def _translate(self, event: _core.Event, prepared: Prepared) -> Event:
         kind = _core.EventKind
@@ -662,14 +611,21 @@ class Model:
             name, asked = SERIAL, prepared.request.serial_prompt
         elif prepared.request.protocol is not None:
             name = _recalled_as(prepared.request.protocol)
-        if len(said):
+        if len(said) and self._spells(said, result, name):
             self._history.remember(name, result.text, structure(said))
-        if self._instructions is not None and prepared.instructions is not None:
-            self._instructions.after(prepared.instructions)
         self._doubt_profile(result.timings)
         prompt = _from_core(asked)
         self._last = (name, _concatenate(prompt, said), len(prompt))
         return _answer(result, prepared.protocol, prepared.fallback)
+
+    def _spells(self, said: Layout, result: _core.Result, name: str) -> bool:
+        """Whether an answer's tokens are its text: what a stop string cut off must not come back."""
+        if name != SERIAL:  # with titles twice, and markers: more than its text in any case
+            return not result.stop_match
+        ids = said.token_ids
+        while ids and self._model.is_eog(ids[-1]):
+            ids = ids[:-1]
+        return self.detokenize(ids) == result.text
 
     def _doubt_profile(self, timings: _core.Timings) -> None:
         """Gives up a width curve that was measured while something else kept the machine busy."""
