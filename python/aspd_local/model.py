@@ -6,13 +6,14 @@ threads and tasks, and one step serves them all (steps.py).
 
 from __future__ import annotations
 
+import difflib
 import functools
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from typing_extensions import Unpack
 
@@ -27,7 +28,7 @@ from aspd_local.log import drain_log
 from aspd_local.options import Options
 from aspd_local.protocol import ProtocolFile
 from aspd_local.results import Answer, Block, Branch, FinishReason, Timings, TokenLogprob, Usage
-from aspd_local.steps import Steps
+from aspd_local.steps import Steps, Ticket
 from aspd_local.typing import AnswerOptions, EngineSettings
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ _log = logging.getLogger("aspd_local")
 SERIAL = "serial"
 _STEPS_TO_TELL = 16  # of one lane, before their median says how fast they are
 _NEVER_PAYS = "on this machine no number of branches is predicted to pay (aspd profile)"
-Messages = str | Sequence[chat.Message]
+Messages = str | Sequence[chat.Message | chat.MessageInParts]
+_Template = chat.Template
 _Word = TypeVar("_Word", bound=str)
 Progress = Callable[[int, int | None, str], None]
 
@@ -52,12 +54,14 @@ class Prepared:
         request: the core's request. protocol: the protocol's name, or "serial".
         fallback: why parallel decoding is not possible; None if it is, or was not wanted.
         instructions: the protocol's, with which the prompt begins, where their cells may be kept.
+        timeout: seconds after which chat() and its kin give up; None: never. submit() knows no such thing.
     """
 
     request: _core.Request
     protocol: str
     fallback: str | None
     instructions: _core.Layout | None = None
+    timeout: float | None = None
 
 
 class Model:
@@ -65,8 +69,8 @@ class Model:
 
     >>> model = Model("qwen2.5-coder-1.5b")                              # doctest: +SKIP
     >>> answer = model.chat("How can I improve my time management skills?")  # doctest: +SKIP
-    >>> answer.blocks[0].branches[1].title                               # doctest: +SKIP
-    'Prioritize tasks'
+    >>> [branch.title for block in answer.blocks for branch in block.branches]  # doctest: +SKIP
+    ['Prioritize tasks', 'Use a calendar', 'Take breaks']
     """
 
     def __init__(
@@ -170,12 +174,13 @@ class Model:
             ProtocolError: the forced protocol's markers are absent or not CONTROL.
             ModelError: the model's chat template fails or exceeds its limits.
             DecodeError: llama.cpp could not compute a step.
+            TimeoutError: it was not over after options["timeout"] seconds.
         """
-        return _last_answer(self.stream(messages, **options))
+        return self._answer([self._chat_request(messages, each) for each in Options.of(options).each()])
 
     def generate(self, prompt: str, **options: Unpack[AnswerOptions]) -> Answer:
         """Continues a plain text; nothing in it is read as a special token. Raises: as chat()."""
-        return _last_answer(self.stream_prompt(prompt, **options))
+        return self._answer([self._plain_request(prompt, each) for each in Options.of(options).each()])
 
     def stream(self, messages: Messages, **options: Unpack[AnswerOptions]) -> Iterator[Event]:
         """The events of an answer as they happen; the last is Done. Closing the iterator cancels the answer.
@@ -201,26 +206,25 @@ class Model:
 
     async def achat(self, messages: Messages, **options: Unpack[AnswerOptions]) -> Answer:
         """As chat(). Several may be awaited at once: their lanes share the decode steps."""
-        async for event in self.astream(messages, **options):
-            if isinstance(event, Done):
-                return event.result
-        raise AssertionError("an answer ends with Done")
+        import asyncio  # most programs need none of it, and it takes its time
+
+        prepared = [self._chat_request(messages, each) for each in Options.of(options).each()]
+        tasks = [asyncio.ensure_future(_alast_answer(self._aevents(each))) for each in prepared]
+        try:
+            first, *others = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+        return replace(first, others=tuple(others)) if others else first
 
     async def astream(self, messages: Messages, **options: Unpack[AnswerOptions]) -> AsyncIterator[Event]:
         """As stream()."""
-        prepared = self.prepare(messages, **options)
-        ticket = await self._steps.abegin(prepared.request, self._before(prepared))
+        events = self._aevents(self.prepare(messages, **options))
         try:
-            done = False
-            while not done:
-                event = await self._steps.anext(ticket)
-                if event.kind == _core.EventKind.DONE and prepared.instructions is not None:
-                    await self._steps.acall(lambda _: self._keep_instructions(prepared))
-                told = self._translate(event, prepared)
-                done = isinstance(told, Done)
-                yield told
+            async for event in events:
+                yield event
         finally:
-            ticket.leave_soon()
+            await events.aclose()
 
     async def astream_text(self, messages: Messages, **options: Unpack[AnswerOptions]) -> AsyncIterator[str]:
         """As stream_text()."""
@@ -242,11 +246,11 @@ class Model:
         """A chat's next answer, ready to be submitted; from any thread, while another one steps. Raises: as
         chat(), but for what only decoding can tell.
         """
-        return self._chat_request(messages, Options(**options))
+        return self._chat_request(messages, _of_one_answer(options))
 
     def prepare_prompt(self, prompt: str, **options: Unpack[AnswerOptions]) -> Prepared:
         """As prepare(), for a plain prompt."""
-        return self._plain_request(prompt, Options(**options))
+        return self._plain_request(prompt, _of_one_answer(options))
 
     def submit(self, prepared: Prepared) -> int:
         """Hands a question to the engine; its answer's id. The answer moves on with every step().
@@ -383,6 +387,34 @@ class Model:
         """Token ids of a text, [n_tokens]. No special token is read in it, no BOS is added."""
         return self._model.tokenize(text, False)
 
+    def count_tokens(self, messages: Messages, **options: Unpack[AnswerOptions]) -> int:
+        """Tokens of the prompt that chat() would send, a protocol's instructions and `tools` included.
+
+        Raises: as prepare().
+        """
+        return len(self.prepare(messages, **options).request.prompt)
+
+    def render(
+        self,
+        messages: Messages,
+        *,
+        add_generation_prompt: bool = True,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+    ) -> str:
+        """The prompt of a serial answer as text, as the model's chat template writes it.
+
+        Args:
+            add_generation_prompt: end with what opens the assistant's turn.
+            tools: as in Options.
+
+        Raises:
+            ValueError: a bad message, or a model without a chat template.
+            ModelError: the template fails or exceeds its limits.
+        """
+        template = self._chat_template(Options(tools=tools))
+        parts = chat.render_prompt(template, chat.normalise(messages), add_generation_prompt)
+        return "".join(part.text for part in parts)
+
     def detokenize(self, token_ids: Sequence[int]) -> str:
         """The text of token ids; CONTROL tokens give none. Raises ValueError for an unknown id."""
         return b"".join(self._model.piece(token) for token in token_ids).decode("utf-8", errors="replace")
@@ -422,9 +454,10 @@ class Model:
 
     def _choose(self, options: Options, *, for_chat: bool) -> ProtocolFile | None:
         """The protocol of an answer; None for a serial one."""
+        if options.parallel not in ("auto", "off") and options.parallel not in (known := protocol.names()):
+            allowed = f"'auto', 'off' or a protocol ({', '.join(known)})"
+            raise ValueError(f"parallel must be {allowed}, not {options.parallel!r}")
         if options.parallel == "off" or not self.can_join:
-            if options.parallel not in ("off", "auto"):
-                protocol.load(options.parallel)  # an unknown name is an error here too
             return None
         if options.parallel == "auto":
             file = self._file
@@ -449,15 +482,16 @@ class Model:
         bound = protocol.bind(self._file, self._model)
         return self._profile.best_gain(bound, self.engine.options.n_lanes) < _core.LEAST_GAIN
 
-    def _chat_request(self, messages: Messages, options: Options) -> Prepared:
+    def _chat_template(self, options: Options) -> _Template:
         if self._template is None:
             raise ValueError("the model has no chat template; use generate()")
+        return chat.TemplateWithTools(self._template, options.tools) if options.tools else self._template
+
+    def _chat_request(self, messages: Messages, options: Options) -> Prepared:
+        template = self._chat_template(options)
         turns = chat.normalise(messages)
-        template: chat.Template = self._template
-        if options.tools:
-            template = chat.TemplateWithTools(template, options.tools)
-            if options.parallel == "auto":
-                options = replace(options, parallel="off")
+        if options.tools and options.parallel == "auto":
+            options = replace(options, parallel="off")
         file = self._choose(options, for_chat=True)
 
         def segments_of(messages: Sequence[chat.Message], name: str) -> Sequence[Segment]:
@@ -524,7 +558,8 @@ class Model:
         fallback = None
         if file is None and options.parallel != "off":
             fallback = self.cannot_join_reason or (_NEVER_PAYS if self._never_pays else None)
-        return Prepared(request, SERIAL if file is None else file.name, fallback)
+        name = SERIAL if file is None else file.name
+        return Prepared(request, name, fallback, timeout=options.timeout)
 
     def _check_length(self, text: str) -> None:
         """Before a text is tokenised, which takes long for one that cannot fit. Raises ContextFullError."""
@@ -567,8 +602,14 @@ class Model:
         if self._instructions is not None and prepared.instructions is not None:
             self._instructions.after(prepared.instructions)
 
+    def _begin(self, prepared: Prepared) -> Ticket:
+        return self._steps.begin(prepared.request, self._before(prepared), prepared.timeout)
+
     def _events(self, prepared: Prepared) -> Iterator[Event]:
-        ticket = self._steps.begin(prepared.request, self._before(prepared))
+        yield from self._follow(self._begin(prepared), prepared)
+
+    def _follow(self, ticket: Ticket, prepared: Prepared) -> Iterator[Event]:
+        logprobs = _Logprobs(prepared)
         try:
             done = False
             while not done:
@@ -576,9 +617,36 @@ class Model:
                 done = event.kind == _core.EventKind.DONE
                 if done:
                     self._after(prepared)
-                yield self._translate(event, prepared)
+                yield logprobs.pass_on(self._translate(event, prepared))
         finally:
             ticket.leave()
+
+    async def _aevents(self, prepared: Prepared) -> AsyncGenerator[Event]:
+        logprobs = _Logprobs(prepared)
+        ticket = await self._steps.abegin(prepared.request, self._before(prepared), prepared.timeout)
+        try:
+            done = False
+            while not done:
+                event = await self._steps.anext(ticket)
+                done = event.kind == _core.EventKind.DONE
+                if done and prepared.instructions is not None:
+                    await self._steps.acall(lambda _: self._keep_instructions(prepared))
+                yield logprobs.pass_on(self._translate(event, prepared))
+        finally:
+            ticket.leave_soon()
+
+    def _answer(self, prepared: Sequence[Prepared]) -> Answer:
+        """The answer to a question; the others, which are under way at once, in `others`."""
+        tickets: list[Ticket] = []
+        try:
+            for each in prepared:
+                tickets.append(self._begin(each))
+            asked = zip(tickets, prepared, strict=True)
+            first, *others = (_last_answer(self._follow(ticket, each)) for ticket, each in asked)
+        finally:
+            for ticket in tickets:
+                ticket.leave()
+        return replace(first, others=tuple(others)) if others else first
 
     def _translate(self, event: _core.Event, prepared: Prepared) -> Event:
         kind = _core.EventKind
@@ -644,11 +712,43 @@ class Model:
             _log.warning("the profile cannot be removed: %s", error)
 
 
+class _Logprobs:
+    """Gathers those of an answer's text, which its Done then has."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        self._order = ReadingOrder() if prepared.request.n_logprobs >= 0 else None
+        self._told: list[TokenLogprob] = []
+
+    def pass_on(self, event: Event) -> Event:
+        """The event, with all of them where it is the last."""
+        if self._order is None:
+            return event
+        for piece in self._order.pieces(event):
+            self._told += piece.logprobs
+        if not isinstance(event, Done):
+            return event
+        return replace(event, result=replace(event.result, logprobs=tuple(self._told)))
+
+
+def _of_one_answer(given: AnswerOptions) -> Options:
+    options = Options.of(given)
+    if options.n > 1:
+        raise ValueError(
+            f"n must be 1 here, not {options.n}: only chat(), generate() and achat() give several"
+        )
+    return options
+
+
 def _engine_options(settings: EngineSettings) -> _core.EngineOptions:
     options = _core.EngineOptions()
+    known = sorted(EngineSettings.__annotations__)
     for key, value in settings.items():
-        if not hasattr(options, key):
-            raise ValueError(f"unknown setting {key!r}")
+        if key not in known:
+            close = difflib.get_close_matches(key, known, 1)
+            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+            raise ValueError(f"there is no setting {key!r}; {hint}")
+        if value is None:
+            continue
         try:
             setattr(options, key, value)
         except TypeError as error:
@@ -663,6 +763,13 @@ def _last_answer(events: Iterator[Event]) -> Answer:
                 return event.result
     finally:
         _close(events)
+    raise AssertionError("an answer ends with Done")
+
+
+async def _alast_answer(events: AsyncIterator[Event]) -> Answer:
+    async for event in events:
+        if isinstance(event, Done):
+            return event.result
     raise AssertionError("an answer ends with Done")
 
 
