@@ -11,6 +11,7 @@ import functools
 import logging
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -92,7 +93,8 @@ class Model:
             source: a path, "hf:owner/repo:Q4_K_M", or a name of `aspd models list`.
             offline: use only what is on this machine.
             progress: called with (done, total or None, label): bytes while a file is fetched, steps of
-                several widths, under the label "measuring", while they are measured.
+                several widths, under the label "measuring", while they are measured. None: a bar on stderr
+                while a file is fetched, where that is a terminal.
             use_mmap: map the file instead of reading it.
             n_gpu_layers: layers on the GPU, if there is one; negative: all.
             settings: see EngineSettings; n_ctx is one pool of cells for prompts and all branches.
@@ -105,7 +107,8 @@ class Model:
         from aspd_local import tuning
         from aspd_local.sources import resolve
 
-        self.path = resolve(os.fspath(source), offline=offline, progress=progress)
+        with _shown(progress) as fetching:
+            self.path = resolve(os.fsdecode(source), offline=offline, progress=fetching)
         measured = _one_of("profile", settings.pop("profile", "auto"), ("auto", "off")) == "auto"
         repack = _one_of("repack", settings.pop("repack", "auto"), ("auto", "on", "off"))
         keep = _one_of("instructions", settings.pop("instructions", "kept"), ("kept", "read")) == "kept"
@@ -155,7 +158,8 @@ class Model:
         """
         from aspd_local.sources import resolve_pattern
 
-        path = resolve_pattern(repo_id, filename, offline=offline, progress=progress)
+        with _shown(progress) as fetching:
+            path = resolve_pattern(repo_id, filename, offline=offline, progress=fetching)
         return cls(path, offline=offline, progress=progress, **settings)
 
     # --- asking ----------------------------------------------------------------------------------------
@@ -583,7 +587,11 @@ class Model:
 
         if self._model.n_params < LEAST_PARAMETERS or not opened.engine.can_join:
             return None
-        return Instructions(opened.engine, self.path, f"{how.settings}, repacked {opened.repacked}")
+        try:
+            return Instructions(opened.engine, self.path, f"{how.settings}, repacked {opened.repacked}")
+        except OSError as error:
+            _log.warning("the instructions cannot be kept: %s", error)
+            return None
 
     def _before(self, prepared: Prepared) -> Callable[[], None] | None:
         """What must be done before a question is submitted, with the engine to oneself."""
@@ -777,6 +785,18 @@ def _close(events: Iterator[Event]) -> None:
     close = getattr(events, "close", None)
     if close is not None:
         close()
+
+
+@contextmanager
+def _shown(progress: Progress | None) -> Iterator[Progress | None]:
+    """What is told while a file is fetched: a bar, where nobody else shows it and stderr is a terminal."""
+    from aspd_local.sources.bar import on_terminal, progress_bar
+
+    if progress is not None or not on_terminal():
+        yield progress
+        return
+    with progress_bar() as bar:
+        yield bar
 
 
 def _measuring(progress: Progress, done: int, total: int) -> None:

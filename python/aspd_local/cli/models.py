@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import typer
 
 from aspd_local import sources
 from aspd_local.errors import AspdError, OfflineError
+from aspd_local.sources import bar
 
 if TYPE_CHECKING:
     from aspd_local.sources.inventory import Entry
@@ -35,8 +35,7 @@ Name = Annotated[
 
 def store() -> sources.Store:
     """The user's cache; ASPD_CACHE_DIR moves it."""
-    folder = os.environ.get("ASPD_CACHE_DIR")
-    return sources.Store(Path(folder).expanduser() if folder else None)
+    return sources.Store()
 
 
 @app.command("list")
@@ -111,37 +110,12 @@ def errors_in_one_line() -> Iterator[None]:
 @contextmanager
 def progress_bar() -> Iterator[sources.Progress]:
     """A bar on stderr that appears with the first bytes; one plain line where stderr is not a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-    from rich.progress import Progress as Bar
 
-    console = Console(stderr=True)
-    bar = Bar(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )
-    task = None
+    def plain(total_bytes: int | None, label: str) -> None:
+        typer.echo(f"fetching {_size(total_bytes or 0)}: {label}", err=True)
 
-    def tell(done_bytes: int, total_bytes: int | None, label: str) -> None:
-        nonlocal task
-        if task is None:
-            task = bar.add_task(label, total=total_bytes, completed=done_bytes)
-            if console.is_terminal:
-                bar.start()
-            else:
-                typer.echo(f"fetching {_size(total_bytes or 0)}: {label}", err=True)
-        bar.update(task, description=label, completed=done_bytes, total=total_bytes)
-
-    try:
+    with bar.progress_bar(plain) as tell:
         yield tell
-    finally:
-        if task is not None and console.is_terminal:
-            bar.stop()
 
 
 def fetched(name: str) -> Path:

@@ -20,14 +20,16 @@ class Store:
     """A folder with `models/NAME.gguf`. A file has that name only when it is whole and its checksum right.
 
     Args:
-        root: the folder, which need not exist; None is the system's place for a program's cache.
+        root: the folder, which need not exist; None is the one that the variable ASPD_CACHE_DIR names, else
+            the system's place for a program's cache.
+
+    Raises:
+        OSError: root is None, and neither the variable nor the user's home folder says where.
     """
 
     def __init__(self, root: Path | None = None) -> None:
         if root is None:
-            import platformdirs
-
-            root = Path(platformdirs.user_cache_dir("aspd-local", appauthor=False))
+            root = _users_cache()
         self.root = root.absolute()
         self.models = self.root / "models"
 
@@ -51,6 +53,19 @@ class Store:
         """
         with locked(self.models / ".locks" / f"{name}.lock"):
             yield
+
+
+def _users_cache() -> Path:
+    if folder := os.environ.get("ASPD_CACHE_DIR"):
+        return Path(os.path.expanduser(folder))  # noqa: PTH111 -- leaves a ~ that has no home
+    import platformdirs
+
+    root = Path(platformdirs.user_cache_dir("aspd-local", appauthor=False))
+    if not root.is_absolute():  # "~/.cache", where nobody knows what ~ is
+        raise FileNotFoundError(
+            errno.ENOENT, "there is no home folder; set HOME or ASPD_CACHE_DIR", str(root)
+        )
+    return root
 
 
 @contextmanager
