@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from aspd_local import (
     Answer,
     ContextFullError,
     Done,
-    EngineBusyError,
     Fork,
     Model,
     ModelError,
@@ -190,30 +188,6 @@ def test_cancelled_task_leaves_an_engine_that_answers(model: Model) -> None:
         return "".join([piece async for piece in model.astream_text("Hello", temperature=0)])
 
     assert asyncio.run(ask()) == TEXT
-
-
-def test_second_thread_gets_engine_busy(tiny_llama: TinyModel) -> None:
-    with Model(tiny_llama.path, **EXACT) as model:
-        stop = threading.Event()
-        errors: list[Exception] = []
-
-        def ask() -> None:
-            while not stop.is_set():
-                try:
-                    model.generate("abc", max_tokens=50, parallel="off", temperature=0)
-                except EngineBusyError as error:
-                    errors.append(error)
-                    stop.set()
-
-        threads = [threading.Thread(target=ask) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        stop.wait(30)
-        stop.set()
-        for thread in threads:
-            thread.join()
-        assert errors
-        assert model.generate("abc", max_tokens=5, parallel="off", temperature=0).usage.completion_tokens == 5
 
 
 # --- sessions ----------------------------------------------------------------------------------------------

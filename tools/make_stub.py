@@ -29,7 +29,7 @@ def make_stub() -> str:
         stubgen = [sys.executable, "-m", "pybind11_stubgen", "--exit-code", "--output-dir", folder, MODULE]
         subprocess.run(stubgen, check=True, stdout=sys.stderr)
         text = (Path(folder) / (MODULE.replace(".", "/") + ".pyi")).read_text(encoding="utf-8")
-    text = HEADER + declare_enum_members(text)
+    text = HEADER + declare_enum_members(text.replace("os.PathLike |", "os.PathLike[str] |"))
     ruff = [sys.executable, "-m", "ruff"]
     config = ["--config", str(ROOT / "pyproject.toml"), "--stdin-filename", "_core.pyi", "-"]
     for step in (["check", "--select", "I", "--fix", "--exit-zero", "--quiet"], ["format", "--quiet"]):

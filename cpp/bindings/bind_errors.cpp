@@ -22,7 +22,7 @@ void bind_errors(py::module_& /*m*/) {
     try {
       if (thrown) std::rethrow_exception(thrown);
     } catch (const aspd::ModelError& e) {
-      raise("ModelError", e.what(), e.path());
+      raise("ModelError", to_str(e.what()), to_path(e.path()));
     } catch (const aspd::ContextFullError& e) {
       raise("ContextFullError", e.needed(), e.available());
     } catch (const aspd::CancelledError& e) {

@@ -1,7 +1,9 @@
 #include "bind_gguf_check.h"
 
 #include <pybind11/stl.h>
+#include <pybind11/stl/filesystem.h>
 
+#include <filesystem>
 #include <string>
 
 #include "aspd/gguf_check.h"
@@ -25,8 +27,10 @@ void bind_gguf_check(py::module_& m) {
         return "<GgufSummary " + self.architecture + ", " + std::to_string(self.n_tensors) + " tensors, " +
                std::to_string(self.n_vocab) + " tokens, " + std::to_string(self.file_size) + " bytes>";
       });
-  m.def("check_gguf", &aspd::check_gguf, py::arg("path"), py::call_guard<py::gil_scoped_release>(),
-        "Reads a model file's header, metadata and tensor table and refuses what llama.cpp would abort on. "
-        "Reads no "
-        "weights. Raises ModelError.");
+  m.def(
+      "check_gguf", [](const std::filesystem::path& path) { return aspd::check_gguf(path.string()); },
+      py::arg("path"), py::call_guard<py::gil_scoped_release>(),
+      "Reads a model file's header, metadata and tensor table and refuses what llama.cpp would abort on. "
+      "Reads no "
+      "weights. Raises ModelError.");
 }

@@ -1,7 +1,9 @@
 #include <pybind11/stl.h>
+#include <pybind11/stl/filesystem.h>
 #include <pybind11/typing.h>
 
 #include <chrono>
+#include <filesystem>
 #include <future>
 
 #include "aspd/model.h"
@@ -12,11 +14,11 @@ namespace py = pybind11;
 namespace {
 
 // Loads on a thread of its own, so that signals and progress are seen by the caller's.
-std::shared_ptr<aspd::Model> load(const std::string& path, const aspd::ModelOptions& options,
+std::shared_ptr<aspd::Model> load(const std::filesystem::path& path, const aspd::ModelOptions& options,
                                   const std::optional<py::typing::Callable<bool(double)>>& progress) {
   aspd::LoadProgress state;
   std::future<std::shared_ptr<aspd::Model>> loading =
-      std::async(std::launch::async, [&] { return aspd::Model::load(path, options, &state); });
+      std::async(std::launch::async, [&] { return aspd::Model::load(path.string(), options, &state); });
   const auto stop = [&] {
     state.cancel = true;
     const py::gil_scoped_release release;
@@ -109,5 +111,5 @@ void bind_model(py::module_& m) {
       .def_property_readonly("cannot_decode", &Model::cannot_decode)
       .def_property_readonly("cannot_join", &Model::cannot_join)
       .def_property_readonly("is_recurrent", &Model::is_recurrent)
-      .def_property_readonly("path", &Model::path);
+      .def_property_readonly("path", [](const Model& self) { return to_path(self.path()); });
 }

@@ -1,8 +1,10 @@
 #include <pybind11/stl.h>
+#include <pybind11/stl/filesystem.h>
 #include <pybind11/typing.h>
 
 #include <cerrno>
 #include <chrono>
+#include <filesystem>
 #include <future>
 #include <system_error>
 
@@ -17,6 +19,8 @@ namespace {
 using Progress = std::optional<py::typing::Callable<void(double)>>;
 
 // Works on a thread of its own, so that signals and progress are seen by the caller's.
+using Path = std::filesystem::path;
+
 template <typename Work>
 void watched(const Work& work, const std::string& to, const Progress& progress) {
   aspd::QuantizeProgress state;
@@ -52,14 +56,18 @@ void watched(const Work& work, const std::string& to, const Progress& progress) 
   }
 }
 
-void quantize(const std::string& from, const std::string& to, const aspd::QuantizeOptions& options,
+void quantize(const Path& from, const Path& to, const aspd::QuantizeOptions& options,
               const Progress& progress) {
-  watched([&](aspd::QuantizeProgress* state) { aspd::quantize(from, to, options, state); }, to, progress);
+  watched([&](aspd::QuantizeProgress* state) { aspd::quantize(from.string(), to.string(), options, state); },
+          to.string(), progress);
 }
 
-void merge(const std::string& base, const std::string& adapter, const std::string& to,
-           const Progress& progress) {
-  watched([&](aspd::QuantizeProgress* state) { aspd::merge(base, adapter, to, state); }, to, progress);
+void merge(const Path& base, const Path& adapter, const Path& to, const Progress& progress) {
+  watched(
+      [&](aspd::QuantizeProgress* state) {
+        aspd::merge(base.string(), adapter.string(), to.string(), state);
+      },
+      to.string(), progress);
 }
 
 }  // namespace
@@ -90,8 +98,9 @@ void bind_quantize(py::module_& m) {
       .def_readonly("rows", &WeightSummary::rows,
                     "Length of a row -> weights in matrices of such rows, the head left out.")
       .def_readonly("head_row", &WeightSummary::head_row, "Weights in a row of the head.");
-  m.def("summarize_weights", &aspd::summarize_weights, py::arg("path"),
-        py::call_guard<py::gil_scoped_release>(), "Reads no weights. Raises ModelError.");
+  m.def(
+      "summarize_weights", [](const Path& path) { return aspd::summarize_weights(path.string()); },
+      py::arg("path"), py::call_guard<py::gil_scoped_release>(), "Reads no weights. Raises ModelError.");
 
   py::class_<QuantizeOptions>(m, "QuantizeOptions")
       .def(py::init<>())
@@ -110,8 +119,9 @@ void bind_quantize(py::module_& m) {
       .def_readonly("base_sha256", &AdapterSummary::base_sha256, "Of what it was trained on; '': not said.")
       .def_readonly("n_matrices", &AdapterSummary::n_matrices)
       .def_readonly("rank", &AdapterSummary::rank, "The highest.");
-  m.def("summarize_adapter", &aspd::summarize_adapter, py::arg("path"),
-        py::call_guard<py::gil_scoped_release>(), "Raises ModelError.");
+  m.def(
+      "summarize_adapter", [](const Path& path) { return aspd::summarize_adapter(path.string()); },
+      py::arg("path"), py::call_guard<py::gil_scoped_release>(), "Raises ModelError.");
   m.def("merge", &merge, py::arg("base_path"), py::arg("adapter_path"), py::arg("to_path"),
         py::arg("progress") = py::none(),
         "Writes a whole model; matrices that the adapter changes become F16. Calls progress and raises as "

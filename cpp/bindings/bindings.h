@@ -7,6 +7,8 @@
 
 // Text of a file or a template as str; bytes that are no UTF-8 become U+FFFD.
 pybind11::str to_str(const std::string& text);
+// The path of a file as Python has it: bytes that are no UTF-8 are kept.
+pybind11::str to_path(const std::string& path);
 
 void bind_errors(pybind11::module_& m);
 void bind_backend(pybind11::module_& m);

@@ -8,7 +8,7 @@
 #include <stdexcept>
 
 #include "aspd/model.h"
-#include "llama.h"
+#include "grammar.h"
 #include "narrow.h"
 #include "repetition.h"
 
@@ -106,30 +106,20 @@ Likelihood likelihood_of(Token token, const float* logits, std::int32_t n_vocab,
   return found;
 }
 
-// llama.cpp's GBNF engine behind a pointer of its own.
+// Where the text is in its grammar, and the pieces of tokens.
 struct Sampler::Grammar {
-  struct Free {
-    void operator()(llama_sampler* sampler) const { llama_sampler_free(sampler); }
-  };
-  std::unique_ptr<llama_sampler, Free> sampler;
-  const llama_vocab* vocab = nullptr;
+  GrammarState state;
+  const Model* model;
 
-  // Takes all that the grammar forbids out of the logits.
-  void mask(float* logits, std::int32_t n_vocab) const {
-    std::vector<llama_token_data> all;
-    for (Token token = 0; token < n_vocab; ++token) {
-      if (logits[token] != kNever) all.push_back({token, logits[token], 0.0F});
-    }
-    llama_token_data_array array{all.data(), all.size(), -1, false};
-    llama_sampler_apply(sampler.get(), &array);
-    for (std::size_t i = 0; i < array.size; ++i) logits[array.data[i].id] = array.data[i].logit;
+  bool allows(Token token) {
+    return model->is_eog(token) ? state.may_end() : state.allows(token, model->piece(token));
   }
 
-  bool allows(Token token) const {
-    llama_token_data one{token, 0.0F, 0.0F};
-    llama_token_data_array array{&one, 1, -1, false};
-    llama_sampler_apply(sampler.get(), &array);
-    return one.logit != kNever;
+  // Takes all that the grammar forbids out of the logits.
+  void mask(float* logits, std::int32_t n_vocab) {
+    for (Token token = 0; token < n_vocab; ++token) {
+      if (logits[token] != kNever && !allows(token)) logits[token] = kNever;
+    }
   }
 };
 
@@ -142,10 +132,12 @@ Sampler::Sampler(const Model* model, SamplingOptions options, std::uint64_t stre
   if (options_.dry_multiplier > 0 && model != nullptr) dry_ = std::make_unique<Dry>(model->vocab(), options_);
   if (options_.grammar.empty()) return;
   check(model != nullptr, "a grammar needs a model");
-  grammar_ = std::make_unique<Grammar>();
-  grammar_->vocab = model->vocab();
-  grammar_->sampler.reset(llama_sampler_init_grammar(model->vocab(), options_.grammar.c_str(), "root"));
-  check(grammar_->sampler != nullptr, "the grammar does not parse, or has no rule 'root'");
+  const auto token_of = [model](const std::string& text) {
+    const std::vector<Token> ids = model->tokenize(text, true);
+    return ids.size() == 1 ? ids.front() : -1;
+  };
+  auto rules = std::make_shared<const aspd::Grammar>(options_.grammar, token_of);
+  grammar_ = std::make_unique<Grammar>(Grammar{GrammarState(std::move(rules)), model});
 }
 
 Sampler::~Sampler() = default;
@@ -245,6 +237,7 @@ Token Sampler::random(const float* logits, std::int32_t n_vocab) {
 Token Sampler::sample(float* logits, std::int32_t n_vocab, const std::vector<Token>& banned,
                       const Allowed& allowed) {
   penalise(logits, n_vocab);
+  if (grammar_) grammar_->state.begin_choice();
   for (const Token token : banned) {
     if (token >= 0 && token < n_vocab) logits[token] = kNever;
   }
@@ -267,7 +260,8 @@ Token Sampler::sample(float* logits, std::int32_t n_vocab, const std::vector<Tok
 
 void Sampler::accept(Token token) {
   history_.push_back(token);
-  if (grammar_) llama_sampler_accept(grammar_->sampler.get(), token);
+  if (grammar_ && !grammar_->model->is_eog(token))
+    grammar_->state.accept(token, grammar_->model->piece(token));
 }
 
 Sampler Sampler::fork(std::uint64_t stream, std::size_t n_back) const {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections.abc
 import enum
+import os
 import typing
 
 __all__: list[str] = [
@@ -447,7 +448,9 @@ class ModelOptions:
 class Model:
     @staticmethod
     def load(
-        path: str, options: ModelOptions, progress: collections.abc.Callable[[float], bool] | None = None
+        path: os.PathLike[str] | str | bytes,
+        options: ModelOptions,
+        progress: collections.abc.Callable[[float], bool] | None = None,
     ) -> Model:
         """
         Raises ModelError; CancelledError when progress(done), done from 0 to 1, returns False.
@@ -1057,7 +1060,7 @@ class AdapterSummary:
         """
 
 def build_info() -> str: ...
-def check_gguf(path: str) -> GgufSummary:
+def check_gguf(path: os.PathLike[str] | str | bytes) -> GgufSummary:
     """
     Reads a model file's header, metadata and tensor table and refuses what llama.cpp would abort on. Reads no weights. Raises ModelError.
     """
@@ -1114,9 +1117,9 @@ def kernels() -> str:
     """
 
 def merge(
-    base_path: str,
-    adapter_path: str,
-    to_path: str,
+    base_path: os.PathLike[str] | str | bytes,
+    adapter_path: os.PathLike[str] | str | bytes,
+    to_path: os.PathLike[str] | str | bytes,
     progress: collections.abc.Callable[[float], None] | None = None,
 ) -> None:
     """
@@ -1162,8 +1165,8 @@ def product(
     """
 
 def quantize(
-    from_path: str,
-    to_path: str,
+    from_path: os.PathLike[str] | str | bytes,
+    to_path: os.PathLike[str] | str | bytes,
     options: QuantizeOptions,
     progress: collections.abc.Callable[[float], None] | None = None,
 ) -> None:
@@ -1178,12 +1181,12 @@ def read_bandwidth(
     Bytes per second that n_threads read together from memory. Raises ValueError.
     """
 
-def summarize_adapter(path: str) -> AdapterSummary:
+def summarize_adapter(path: os.PathLike[str] | str | bytes) -> AdapterSummary:
     """
     Raises ModelError.
     """
 
-def summarize_weights(path: str) -> WeightSummary:
+def summarize_weights(path: os.PathLike[str] | str | bytes) -> WeightSummary:
     """
     Reads no weights. Raises ModelError.
     """

@@ -29,6 +29,13 @@ class Message(TypedDict):
     content: str
 
 
+class MessageInParts(TypedDict):
+    """A turn whose content is a list of parts, as in OpenAI's requests: {"type": "text", "text": ...}."""
+
+    role: str
+    content: Sequence[Mapping[str, str]]
+
+
 class PromptPart(NamedTuple):
     """A piece of a rendered prompt. is_input: it came from a message, not from the template."""
 
@@ -60,8 +67,8 @@ class Template(Protocol):
     ) -> list[tuple[str, bool]]: ...
 
 
-def normalise(messages: str | Sequence[Message]) -> list[Message]:
-    """A question or a chat as a list of messages of its own.
+def normalise(messages: str | Sequence[Message | MessageInParts]) -> list[Message]:
+    """A question or a chat as a list of messages of its own. Parts of a content are joined by newlines.
 
     Raises:
         ValueError: no messages; an unknown role; a content that is no text; a missing or unknown field.
@@ -86,6 +93,8 @@ def _checked(message: object, place: str) -> Message:
     role, content = message["role"], message["content"]
     if role not in ROLES:
         raise ValueError(f"{place} has the unknown role {role!r}; known are {', '.join(ROLES)}")
+    if isinstance(content, list | tuple):
+        content = "\n".join(_part(part, f"{place}.content[{i}]") for i, part in enumerate(content))
     if not isinstance(content, str):
         raise ValueError(f"{place} has a content that is {type(content).__name__}, not text")
     try:
@@ -93,6 +102,12 @@ def _checked(message: object, place: str) -> Message:
     except UnicodeEncodeError as error:
         raise ValueError(f"{place} has half of a surrogate pair at character {error.start}") from None
     return {"role": role, "content": content}
+
+
+def _part(part: object, place: str) -> str:
+    if not isinstance(part, Mapping) or part.get("type") != "text" or not isinstance(part.get("text"), str):
+        raise ValueError(f'{place} must be {{"type": "text", "text": ...}}; this package reads text alone')
+    return str(part["text"])
 
 
 class TemplateWithTools:

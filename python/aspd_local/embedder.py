@@ -55,7 +55,7 @@ class Embedder:
 
                 model_options = _core.ModelOptions()
                 model_options.n_gpu_layers = n_gpu_layers
-                path = resolve(os.fspath(source), offline=offline, progress=progress)
+                path = resolve(os.fsdecode(source), offline=offline, progress=progress)
                 self._model = _core.Model.load(str(path), model_options)
             self._core = _core.Embedder(self._model, options)
         finally:

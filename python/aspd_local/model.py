@@ -1,19 +1,20 @@
 """A model that answers: the public face of the package.
 
-Every way to ask is a loop around the engine's step(); several answers may be under way at once, and one step
-serves them all. One thread at a time steps an engine; a second one gets EngineBusyError.
+Every way to ask is a loop around the engine's step(). Several answers may be under way at once, from any
+threads and tasks, and one step serves them all (steps.py).
 """
 
 from __future__ import annotations
 
+import difflib
 import functools
 import logging
 import os
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from typing_extensions import Unpack
 
@@ -28,11 +29,10 @@ from aspd_local.log import drain_log
 from aspd_local.options import Options
 from aspd_local.protocol import ProtocolFile
 from aspd_local.results import Answer, Block, Branch, FinishReason, Timings, TokenLogprob, Usage
+from aspd_local.steps import Steps, Ticket
 from aspd_local.typing import AnswerOptions, EngineSettings
 
 if TYPE_CHECKING:
-    import asyncio
-
     from aspd_local import tuning
     from aspd_local.instructions import Instructions
 
@@ -43,7 +43,8 @@ SERIAL = "serial"
 _MOST_MEASURED = 3  # times that steps are measured anew, where the machine is never quiet
 _STEPS_TO_TELL = 16  # of one lane, before their median says how fast they are
 _NEVER_PAYS = "on this machine no number of branches is predicted to pay (aspd profile)"
-Messages = str | Sequence[chat.Message]
+Messages = str | Sequence[chat.Message | chat.MessageInParts]
+_Template = chat.Template
 _Word = TypeVar("_Word", bound=str)
 Progress = Callable[[int, int | None, str], None]
 
@@ -56,12 +57,14 @@ class Prepared:
         request: the core's request. protocol: the protocol's name, or "serial".
         fallback: why parallel decoding is not possible; None if it is, or was not wanted.
         instructions: the protocol's, with which the prompt begins, where their cells may be kept.
+        timeout: seconds after which chat() and its kin give up; None: never. submit() knows no such thing.
     """
 
     request: _core.Request
     protocol: str
     fallback: str | None
     instructions: _core.Layout | None = None
+    timeout: float | None = None
 
 
 class Model:
@@ -69,8 +72,8 @@ class Model:
 
     >>> model = Model("qwen2.5-coder-1.5b")                              # doctest: +SKIP
     >>> answer = model.chat("How can I improve my time management skills?")  # doctest: +SKIP
-    >>> answer.blocks[0].branches[1].title                               # doctest: +SKIP
-    'Prioritize tasks'
+    >>> [branch.title for block in answer.blocks for branch in block.branches]  # doctest: +SKIP
+    ['Prioritize tasks', 'Use a calendar', 'Take breaks']
     """
 
     def __init__(
@@ -92,7 +95,8 @@ class Model:
             source: a path, "hf:owner/repo:Q4_K_M", or a name of `aspd models list`.
             offline: use only what is on this machine.
             progress: called with (done, total or None, label): bytes while a file is fetched, steps of
-                several widths, under the label "measuring", while they are measured.
+                several widths, under the label "measuring", while they are measured. None: a bar on stderr
+                while a file is fetched, where that is a terminal.
             use_mmap: map the file instead of reading it.
             n_gpu_layers: layers on the GPU, if there is one; negative: all.
             settings: see EngineSettings; n_ctx is one pool of cells for prompts and all branches.
@@ -105,7 +109,8 @@ class Model:
         from aspd_local import tuning
         from aspd_local.sources import resolve
 
-        self.path = resolve(os.fspath(source), offline=offline, progress=progress)
+        with _shown(progress) as fetching:
+            self.path = resolve(os.fsdecode(source), offline=offline, progress=fetching)
         measured = _one_of("profile", settings.pop("profile", "auto"), ("auto", "off")) == "auto"
         repack = _one_of("repack", settings.pop("repack", "auto"), ("auto", "on", "off"))
         keep = _one_of("instructions", settings.pop("instructions", "kept"), ("kept", "read")) == "kept"
@@ -126,19 +131,17 @@ class Model:
         if n_gpu_layers and (reason := _core.missing_gpu()):
             _log.warning("%s; the CPU computes", reason)
         self._model: _core.Model = opened.model
-        self._engine: _core.Engine | None = opened.engine
+        self._steps = Steps(opened.engine)
         self._profile = opened.profile
         self._doubts = False  # whether the profile was found to be wrong
         self._n_measured = 0  # times that it was measured anew
         self._file = protocol.choose(self._model)
         self._template = chat.compile_template(self._model) if self._model.chat_template else None
-        self._instructions = self._kept_instructions(how, opened.repacked) if keep else None
+        self._instructions = self._kept_instructions(how, opened) if keep else None
+        del opened  # close() frees the engine
         self._prefixes: dict[protocol.Prompt, _core.Layout] = {}  # of all prompts under a protocol
         self._history = History()
-        self._queues: dict[int, deque[_core.Event]] = {}  # of the answers that are under way, by request id
         self._loose: dict[int, Prepared] = {}  # answers under way of submit(), by request id
-        self._news: list[_core.Event] = []  # of those, not given out yet
-        self._step_lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
         # Of the last answer, for save_session: protocol, layout, and how much of it was the prompt.
         self._last: tuple[str, Layout, int] | None = None
 
@@ -158,7 +161,8 @@ class Model:
         """
         from aspd_local.sources import resolve_pattern
 
-        path = resolve_pattern(repo_id, filename, offline=offline, progress=progress)
+        with _shown(progress) as fetching:
+            path = resolve_pattern(repo_id, filename, offline=offline, progress=fetching)
         return cls(path, offline=offline, progress=progress, **settings)
 
     # --- asking ----------------------------------------------------------------------------------------
@@ -172,18 +176,20 @@ class Model:
             options: see aspd_local.options.Options.
 
         Raises:
-            ValueError: a bad option or message, or a model without a chat template.
+            ValueError: a bad option or message, a model without a chat template, or one that was closed.
             ContextFullError: the prompt does not fit; nothing was decoded.
             ProtocolError: the forced protocol's markers are absent or not CONTROL.
             ModelError: the model's chat template fails or exceeds its limits.
             DecodeError: llama.cpp could not compute a step.
-            EngineBusyError: another thread is inside.
+            TimeoutError: it was not over after options["timeout"] seconds.
         """
-        return _last_answer(self.stream(messages, **options))
+        self._measure_anew()
+        return self._answer([self._chat_request(messages, each) for each in Options.of(options).each()])
 
     def generate(self, prompt: str, **options: Unpack[AnswerOptions]) -> Answer:
         """Continues a plain text; nothing in it is read as a special token. Raises: as chat()."""
-        return _last_answer(self.stream_prompt(prompt, **options))
+        self._measure_anew()
+        return self._answer([self._plain_request(prompt, each) for each in Options.of(options).each()])
 
     def stream(self, messages: Messages, **options: Unpack[AnswerOptions]) -> Iterator[Event]:
         """The events of an answer as they happen; the last is Done. Closing the iterator cancels the answer.
@@ -211,27 +217,27 @@ class Model:
 
     async def achat(self, messages: Messages, **options: Unpack[AnswerOptions]) -> Answer:
         """As chat(). Several may be awaited at once: their lanes share the decode steps."""
-        async for event in self.astream(messages, **options):
-            if isinstance(event, Done):
-                return event.result
-        raise AssertionError("an answer ends with Done")
+        import asyncio  # most programs need none of it, and it takes its time
+
+        await self._ameasure_anew()
+        prepared = [self._chat_request(messages, each) for each in Options.of(options).each()]
+        tasks = [asyncio.ensure_future(_alast_answer(self._aevents(each))) for each in prepared]
+        try:
+            first, *others = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+        return replace(first, others=tuple(others)) if others else first
 
     async def astream(self, messages: Messages, **options: Unpack[AnswerOptions]) -> AsyncIterator[Event]:
         """As stream()."""
-        self._measure_anew()
-        prepared = self.prepare(messages, **options)
-        request_id = self._queue(prepared)
+        await self._ameasure_anew()
+        events = self._aevents(self.prepare(messages, **options))
         try:
-            while True:
-                while not (queue := self._queues[request_id]):
-                    await self._astep()
-                event = self._translate(queue.popleft(), prepared)
+            async for event in events:
                 yield event
-                if isinstance(event, Done):
-                    return
         finally:
-            if self._leave(request_id):
-                await self._astep()
+            await events.aclose()
 
     async def astream_text(self, messages: Messages, **options: Unpack[AnswerOptions]) -> AsyncIterator[str]:
         """As stream_text()."""
@@ -245,11 +251,7 @@ class Model:
 
         They end with finish_reason "cancelled" in the next step; one that is running is broken off.
         """
-        engine = self._engine
-        if engine is None:
-            return
-        for each in [*self._queues, *self._loose] if request_id is None else [request_id]:
-            engine.cancel(each)
+        self._steps.cancel(request_id)
 
     # --- loops of one's own ----------------------------------------------------------------------------
 
@@ -257,11 +259,11 @@ class Model:
         """A chat's next answer, ready to be submitted; from any thread, while another one steps. Raises: as
         chat(), but for what only decoding can tell.
         """
-        return self._chat_request(messages, Options(**options))
+        return self._chat_request(messages, _of_one_answer(options))
 
     def prepare_prompt(self, prompt: str, **options: Unpack[AnswerOptions]) -> Prepared:
         """As prepare(), for a plain prompt."""
-        return self._plain_request(prompt, Options(**options))
+        return self._plain_request(prompt, _of_one_answer(options))
 
     def submit(self, prepared: Prepared) -> int:
         """Hands a question to the engine; its answer's id. The answer moves on with every step().
@@ -269,12 +271,14 @@ class Model:
         Raises:
             ContextFullError: the prompt does not fit.
             ProtocolError: the protocol's markers are absent or not CONTROL.
-            EngineBusyError: another thread is inside the engine.
+            ValueError: the model is closed.
         """
         self._measure_anew()
-        request_id = self._submit(prepared)
-        self._loose[request_id] = prepared
-        return request_id
+
+        def remember(request_id: int) -> None:
+            self._loose[request_id] = prepared
+
+        return self._steps.submit(prepared.request, self._before(prepared), remember)
 
     def step(self) -> list[tuple[int, Event]]:
         """One decode step for all answers that are under way: what happened, in order, for those of submit().
@@ -283,23 +287,21 @@ class Model:
 
         Raises:
             DecodeError: llama.cpp could not compute the step.
-            EngineBusyError: another thread is inside the engine.
+            ValueError: the model is closed.
         """
-        self._step()
-        news, self._news = self._news, []
         found: list[tuple[int, Event]] = []
-        for event in news:
+        for event in self._steps.step():
             prepared = self._loose[event.request]
-            told = self._translate(event, prepared)
-            if isinstance(told, Done):
+            if event.kind == _core.EventKind.DONE:
                 del self._loose[event.request]
-            found.append((event.request, told))
+                self._after(prepared)
+            found.append((event.request, self._translate(event, prepared)))
         return found
 
     @property
     def has_work(self) -> bool:
         """Whether a step would do anything."""
-        return bool(self._news) or self._open_engine().has_work
+        return self._steps.has_work
 
     def cancel_branch(self, request_id: int, branch: str) -> None:
         """A branch, such as "1.2", writes no more; the answer goes on. From any thread.
@@ -312,7 +314,7 @@ class Model:
         block, _, number = branch.partition(".")
         if not (block.isdecimal() and number.isdecimal() and len(branch) <= 12):
             raise ValueError(f"{branch!r} is no branch: they are named as in '1.2'")
-        self._open_engine().cancel_branch(request_id, int(block), int(number))
+        self.engine.cancel_branch(request_id, int(block), int(number))
 
     # --- the chat's cache ------------------------------------------------------------------------------
 
@@ -328,12 +330,12 @@ class Model:
         if self._last is None:
             raise ValueError("there is no answer to save yet")
         name, layout, n_prompt = self._last
-        engine = self._open_engine()
-        # Not decoded yet: the last token of an answer that was cut off, branches with which an answer ended.
-        held = _prefix(layout, engine.n_retained(to_core(layout)))
-        if len(held) < n_prompt:
-            raise ValueError("the cache no longer holds the last answer")
-        answers, state = self._history.items(), engine.save_state(to_core(held))
+        with self._steps.inside() as engine:
+            # Not decoded yet: the last token of an answer that was cut off, branches with which it ended.
+            held = _prefix(layout, engine.n_retained(to_core(layout)))
+            if len(held) < n_prompt:
+                raise ValueError("the cache no longer holds the last answer")
+            answers, state = self._history.items(), engine.save_state(to_core(held))
         saved = session.Session(protocol=name, layout=held, answers=answers, state=state)
         session.save(path, self.path, self._model, saved)
 
@@ -348,15 +350,16 @@ class Model:
         from aspd_local import session
 
         saved = session.load(path, self.path, self._model)
-        self._open_engine().load_state(to_core(saved.layout), saved.state)
+        with self._steps.inside() as engine:
+            engine.load_state(to_core(saved.layout), saved.state)
         for name, text, segments in saved.answers:
             self._history.remember(name, text, segments)
         self._last = (saved.protocol, saved.layout, len(saved.layout))
 
     def reset(self) -> None:
         """Forgets all finished answers and frees their cells."""
-        self._open_engine().clear_retained()
-
+        with self._steps.inside() as engine:
+            engine.clear_retained()
         self._history.clear()
         self._last = None
 
@@ -370,12 +373,12 @@ class Model:
     @property
     def can_join(self) -> bool:
         """Whether this model's memory can join branches; else every answer is serial."""
-        return self._open_engine().can_join
+        return self.engine.can_join
 
     @property
     def cannot_join_reason(self) -> str | None:
         """Why it cannot; None if it can."""
-        return self._open_engine().cannot_join_reason or None
+        return self.engine.cannot_join_reason or None
 
     @property
     def has_chat_template(self) -> bool:
@@ -385,7 +388,7 @@ class Model:
     @property
     def n_ctx(self) -> int:
         """Cells of the KV cache, for all answers together."""
-        return self._open_engine().n_cells
+        return self.engine.n_cells
 
     @property
     def description(self) -> str:
@@ -396,17 +399,43 @@ class Model:
         """Token ids of a text, [n_tokens]. No special token is read in it, no BOS is added."""
         return self._model.tokenize(text, False)
 
+    def count_tokens(self, messages: Messages, **options: Unpack[AnswerOptions]) -> int:
+        """Tokens of the prompt that chat() would send, a protocol's instructions and `tools` included.
+
+        Raises: as prepare().
+        """
+        return len(self.prepare(messages, **options).request.prompt)
+
+    def render(
+        self,
+        messages: Messages,
+        *,
+        add_generation_prompt: bool = True,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+    ) -> str:
+        """The prompt of a serial answer as text, as the model's chat template writes it.
+
+        Args:
+            add_generation_prompt: end with what opens the assistant's turn.
+            tools: as in Options.
+
+        Raises:
+            ValueError: a bad message, or a model without a chat template.
+            ModelError: the template fails or exceeds its limits.
+        """
+        template = self._chat_template(Options(tools=tools))
+        parts = chat.render_prompt(template, chat.normalise(messages), add_generation_prompt)
+        return "".join(part.text for part in parts)
+
     def detokenize(self, token_ids: Sequence[int]) -> str:
         """The text of token ids; CONTROL tokens give none. Raises ValueError for an unknown id."""
         return b"".join(self._model.piece(token) for token in token_ids).decode("utf-8", errors="replace")
 
     def close(self) -> None:
-        """Frees the cache. The model cannot be used afterwards."""
-        self.cancel()
-        self._engine = None
-        self._queues.clear()
+        """Frees the cache at once. Answers under way end with a ValueError, and so does every later call."""
+        self._steps.close()
         self._loose.clear()
-        self._news.clear()
+        self._instructions = None
 
     def __enter__(self) -> Model:
         return self
@@ -417,7 +446,7 @@ class Model:
         self.close()
 
     def __repr__(self) -> str:
-        if self._engine is None:
+        if self._steps.is_closed:
             return f"<Model {self.path.name}, closed>"
         return f"<Model {self.path.name}, {self.description}, {self.protocol}, {self.n_ctx} cells>"
 
@@ -428,21 +457,19 @@ class Model:
 
     @property
     def engine(self) -> _core.Engine:
-        """The engine, for loops of one's own around submit() and step(). Raises ValueError when closed."""
-        return self._open_engine()
+        """The engine, for loops of one's own around its submit() and step(): from one thread, while no answer
+        of this model is under way. Raises ValueError when closed.
+        """
+        return self._steps.engine
 
     # --- requests --------------------------------------------------------------------------------------
 
-    def _open_engine(self) -> _core.Engine:
-        if self._engine is None:
-            raise ValueError("the model is closed")
-        return self._engine
-
     def _choose(self, options: Options, *, for_chat: bool) -> ProtocolFile | None:
         """The protocol of an answer; None for a serial one."""
+        if options.parallel not in ("auto", "off") and options.parallel not in (known := protocol.names()):
+            allowed = f"'auto', 'off' or a protocol ({', '.join(known)})"
+            raise ValueError(f"parallel must be {allowed}, not {options.parallel!r}")
         if options.parallel == "off" or not self.can_join:
-            if options.parallel not in ("off", "auto"):
-                protocol.load(options.parallel)  # an unknown name is an error here too
             return None
         if options.parallel == "auto":
             file = self._file
@@ -465,17 +492,18 @@ class Model:
         if self._profile is None:
             return False
         bound = protocol.bind(self._file, self._model)
-        return self._profile.best_gain(bound, self._open_engine().options.n_lanes) < _core.LEAST_GAIN
+        return self._profile.best_gain(bound, self.engine.options.n_lanes) < _core.LEAST_GAIN
 
-    def _chat_request(self, messages: Messages, options: Options) -> Prepared:
+    def _chat_template(self, options: Options) -> _Template:
         if self._template is None:
             raise ValueError("the model has no chat template; use generate()")
+        return chat.TemplateWithTools(self._template, options.tools) if options.tools else self._template
+
+    def _chat_request(self, messages: Messages, options: Options) -> Prepared:
+        template = self._chat_template(options)
         turns = chat.normalise(messages)
-        template: chat.Template = self._template
-        if options.tools:
-            template = chat.TemplateWithTools(template, options.tools)
-            if options.parallel == "auto":
-                options = replace(options, parallel="off")
+        if options.tools and options.parallel == "auto":
+            options = replace(options, parallel="off")
         file = self._choose(options, for_chat=True)
 
         def segments_of(messages: Sequence[chat.Message], name: str) -> Sequence[Segment]:
@@ -542,7 +570,8 @@ class Model:
         fallback = None
         if file is None and options.parallel != "off":
             fallback = self.cannot_join_reason or (_NEVER_PAYS if self._never_pays else None)
-        return Prepared(request, SERIAL if file is None else file.name, fallback)
+        name = SERIAL if file is None else file.name
+        return Prepared(request, name, fallback, timeout=options.timeout)
 
     def _check_length(self, text: str) -> None:
         """Before a text is tokenised, which takes long for one that cannot fit. Raises ContextFullError."""
@@ -561,81 +590,79 @@ class Model:
 
     # --- the loop --------------------------------------------------------------------------------------
 
-    def _kept_instructions(self, how: tuning.Tuning, repacked: bool) -> Instructions | None:
+    def _kept_instructions(self, how: tuning.Tuning, opened: tuning.Opened) -> Instructions | None:
         from aspd_local.instructions import LEAST_PARAMETERS, Instructions
 
-        if self._model.n_params < LEAST_PARAMETERS or not self._open_engine().can_join:
+        if self._model.n_params < LEAST_PARAMETERS or not opened.engine.can_join:
             return None
-        return Instructions(self._open_engine(), self.path, f"{how.settings}, repacked {repacked}")
-
-    def _submit(self, prepared: Prepared) -> int:
-        engine = self._open_engine()
-        if self._instructions is not None and prepared.instructions is not None:
-            self._instructions.before(prepared.instructions)
-        return engine.submit(prepared.request)
-
-    def _queue(self, prepared: Prepared) -> int:
-        request_id = self._submit(prepared)
-        self._queues[request_id] = deque()
-        return request_id
-
-    def _step(self) -> None:
-        """One step for all answers that are under way."""
         try:
-            events = self._open_engine().step()
-        finally:
-            drain_log()
-        for event in events:
-            if (queue := self._queues.get(event.request)) is not None:
-                queue.append(event)
-            elif event.request in self._loose:
-                self._news.append(event)
+            return Instructions(opened.engine, self.path, f"{how.settings}, repacked {opened.repacked}")
+        except OSError as error:
+            _log.warning("the instructions cannot be kept: %s", error)
+            return None
 
-    async def _astep(self) -> None:
-        """One step on another thread. Whoever waits steps for all."""
-        import asyncio  # most programs need none of it, and it takes its time
+    def _before(self, prepared: Prepared) -> Callable[[], None] | None:
+        """What must be done before a question is submitted, with the engine to oneself."""
+        kept = self._instructions
+        if kept is None or prepared.instructions is None:
+            return None
+        return functools.partial(kept.before, prepared.instructions)
 
-        loop = asyncio.get_running_loop()
-        if self._step_lock is None or self._step_lock[0] is not loop:  # a program may run one after another
-            self._step_lock = (loop, asyncio.Lock())
-        waiting = {key for key, queue in self._queues.items() if not queue}
-        async with self._step_lock[1]:
-            if any(self._queues.get(key) for key in waiting):
-                return  # somebody else's step brought news while this one waited
-            step = asyncio.ensure_future(asyncio.to_thread(self._step))
-            try:
-                await asyncio.shield(step)
-            except asyncio.CancelledError:
-                await asyncio.wait([step])  # never leave a thread inside the engine
-                raise
+    def _after(self, prepared: Prepared) -> None:
+        """What must be done when it is answered."""
+        if self._instructions is not None and prepared.instructions is not None:
+            with self._steps.inside():
+                self._keep_instructions(prepared)
 
-    def _leave(self, request_id: int) -> bool:
-        """Forgets an answer; True if it was still under way and the engine must be told by a step."""
-        queue = self._queues.pop(request_id, None)
-        if (
-            queue is None
-            or self._engine is None
-            or any(event.kind == _core.EventKind.DONE for event in queue)
-        ):
-            return False
-        self._engine.cancel(request_id)
-        return True
+    def _keep_instructions(self, prepared: Prepared) -> None:
+        if self._instructions is not None and prepared.instructions is not None:
+            self._instructions.after(prepared.instructions)
+
+    def _begin(self, prepared: Prepared) -> Ticket:
+        return self._steps.begin(prepared.request, self._before(prepared), prepared.timeout)
 
     def _events(self, prepared: Prepared) -> Iterator[Event]:
-        request_id = self._queue(prepared)
-        done = False
+        yield from self._follow(self._begin(prepared), prepared)
+
+    def _follow(self, ticket: Ticket, prepared: Prepared) -> Iterator[Event]:
+        logprobs = _Logprobs(prepared)
         try:
+            done = False
             while not done:
-                while not (queue := self._queues[request_id]):
-                    self._step()
-                event = self._translate(queue.popleft(), prepared)
-                done = isinstance(event, Done)
-                yield event
+                event = self._steps.next(ticket)
+                done = event.kind == _core.EventKind.DONE
+                if done:
+                    self._after(prepared)
+                yield logprobs.pass_on(self._translate(event, prepared))
         finally:
-            if done:
-                self._queues.pop(request_id, None)
-            elif self._leave(request_id):
-                self._step()
+            ticket.leave()
+
+    async def _aevents(self, prepared: Prepared) -> AsyncGenerator[Event]:
+        logprobs = _Logprobs(prepared)
+        ticket = await self._steps.abegin(prepared.request, self._before(prepared), prepared.timeout)
+        try:
+            done = False
+            while not done:
+                event = await self._steps.anext(ticket)
+                done = event.kind == _core.EventKind.DONE
+                if done and prepared.instructions is not None:
+                    await self._steps.acall(lambda _: self._keep_instructions(prepared))
+                yield logprobs.pass_on(self._translate(event, prepared))
+        finally:
+            ticket.leave_soon()
+
+    def _answer(self, prepared: Sequence[Prepared]) -> Answer:
+        """The answer to a question; the others, which are under way at once, in `others`."""
+        tickets: list[Ticket] = []
+        try:
+            for each in prepared:
+                tickets.append(self._begin(each))
+            asked = zip(tickets, prepared, strict=True)
+            first, *others = (_last_answer(self._follow(ticket, each)) for ticket, each in asked)
+        finally:
+            for ticket in tickets:
+                ticket.leave()
+        return replace(first, others=tuple(others)) if others else first
 
     def _translate(self, event: _core.Event, prepared: Prepared) -> Event:
         kind = _core.EventKind
@@ -668,14 +695,21 @@ class Model:
             name, asked = SERIAL, prepared.request.serial_prompt
         elif prepared.request.protocol is not None:
             name = _recalled_as(prepared.request.protocol)
-        if len(said):
+        if len(said) and self._spells(said, result, name):
             self._history.remember(name, result.text, structure(said))
-        if self._instructions is not None and prepared.instructions is not None:
-            self._instructions.after(prepared.instructions)
         self._doubt_profile(result.timings)
         prompt = _from_core(asked)
         self._last = (name, _concatenate(prompt, said), len(prompt))
         return _answer(result, prepared.protocol, prepared.fallback)
+
+    def _spells(self, said: Layout, result: _core.Result, name: str) -> bool:
+        """Whether an answer's tokens are its text: what a stop string cut off must not come back."""
+        if name != SERIAL:  # with titles twice, and markers: more than its text in any case
+            return not result.stop_match
+        ids = said.token_ids
+        while ids and self._model.is_eog(ids[-1]):
+            ids = ids[:-1]
+        return self.detokenize(ids) == result.text
 
     def _doubt_profile(self, timings: _core.Timings) -> None:
         """Gives up a width curve that was measured while something else kept the machine busy."""
@@ -694,15 +728,27 @@ class Model:
         except OSError as error:
             _log.warning("the profile cannot be removed: %s", error)
 
+    @property
+    def _may_measure(self) -> bool:
+        """Whether the width curve was found to be wrong, and was not measured too often."""
+        return self._doubts and self._n_measured < _MOST_MEASURED and not self._steps.is_closed
+
     def _measure_anew(self) -> None:
         """Measures the width curve, in some seconds, if it was found to be wrong and nothing is under way.
 
         Retained answers may be given up.
         """
-        engine, doubted = self._engine, self._profile
-        if not self._doubts or doubted is None or engine is None or self._n_measured >= _MOST_MEASURED:
-            return
-        if engine.has_work or self._queues or self._loose:
+        if self._may_measure:
+            with self._steps.inside() as engine:
+                self._measure(engine)
+
+    async def _ameasure_anew(self) -> None:
+        if self._may_measure:
+            await self._steps.acall(self._measure)
+
+    def _measure(self, engine: _core.Engine) -> None:
+        doubted = self._profile
+        if not self._may_measure or doubted is None or engine.has_work:
             return
         from aspd_local import profile
 
@@ -718,11 +764,43 @@ class Model:
                 _log.warning("the profile cannot be kept: %s", error)
 
 
+class _Logprobs:
+    """Gathers those of an answer's text, which its Done then has."""
+
+    def __init__(self, prepared: Prepared) -> None:
+        self._order = ReadingOrder() if prepared.request.n_logprobs >= 0 else None
+        self._told: list[TokenLogprob] = []
+
+    def pass_on(self, event: Event) -> Event:
+        """The event, with all of them where it is the last."""
+        if self._order is None:
+            return event
+        for piece in self._order.pieces(event):
+            self._told += piece.logprobs
+        if not isinstance(event, Done):
+            return event
+        return replace(event, result=replace(event.result, logprobs=tuple(self._told)))
+
+
+def _of_one_answer(given: AnswerOptions) -> Options:
+    options = Options.of(given)
+    if options.n > 1:
+        raise ValueError(
+            f"n must be 1 here, not {options.n}: only chat(), generate() and achat() give several"
+        )
+    return options
+
+
 def _engine_options(settings: EngineSettings) -> _core.EngineOptions:
     options = _core.EngineOptions()
+    known = sorted(EngineSettings.__annotations__)
     for key, value in settings.items():
-        if not hasattr(options, key):
-            raise ValueError(f"unknown setting {key!r}")
+        if key not in known:
+            close = difflib.get_close_matches(key, known, 1)
+            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+            raise ValueError(f"there is no setting {key!r}; {hint}")
+        if value is None:
+            continue
         try:
             setattr(options, key, value)
         except TypeError as error:
@@ -740,10 +818,29 @@ def _last_answer(events: Iterator[Event]) -> Answer:
     raise AssertionError("an answer ends with Done")
 
 
+async def _alast_answer(events: AsyncIterator[Event]) -> Answer:
+    async for event in events:
+        if isinstance(event, Done):
+            return event.result
+    raise AssertionError("an answer ends with Done")
+
+
 def _close(events: Iterator[Event]) -> None:
     close = getattr(events, "close", None)
     if close is not None:
         close()
+
+
+@contextmanager
+def _shown(progress: Progress | None) -> Iterator[Progress | None]:
+    """What is told while a file is fetched: a bar, where nobody else shows it and stderr is a terminal."""
+    from aspd_local.sources.bar import on_terminal, progress_bar
+
+    if progress is not None or not on_terminal():
+        yield progress
+        return
+    with progress_bar() as bar:
+        yield bar
 
 
 def _measuring(progress: Progress, done: int, total: int) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+import math
+import numbers
+import operator
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from dataclasses import MISSING, dataclass, fields, replace
+from typing import Any, Literal, cast, get_args
 
 from aspd_local import _core
 from aspd_local.layout import JOIN_RULES, JoinRule
@@ -14,10 +18,62 @@ from aspd_local.layout import JOIN_RULES, JoinRule
 Plan = Literal["auto", "always"]
 DraftCheck = Literal["none", "lead", "cut", "exact"]
 
+_INTEGERS = {  # least and most
+    "max_tokens": (1, 2**31 - 1),
+    "top_k": (0, 2**31 - 1),
+    "seed": (0, 2**64 - 1),
+    "logprobs": (0, 20),
+    "max_branches": (1, 64),
+    "n": (1, 64),
+    "dry_allowed_length": (0, 2**31 - 1),
+    "dry_penalty_last_n": (-1, 2**31 - 1),
+}
+_NUMBERS = {
+    "temperature": (0, 100),
+    "top_p": (0, 1),
+    "min_p": (0, 1),
+    "repeat_penalty": (0, 10),
+    "presence_penalty": (-2, 2),
+    "frequency_penalty": (-2, 2),
+    "dry_multiplier": (0, 100),
+    "dry_base": (1, 100),
+    "xtc_probability": (0, 1),
+    "xtc_threshold": (0, 1),
+    "timeout": (0, math.inf),
+}
+_ABOVE_LEAST = ("top_p", "repeat_penalty", "timeout")
+_WORDS: dict[str, Sequence[str]] = {
+    "plan": get_args(Plan),
+    "draft_check": get_args(DraftCheck),
+    "join_rule": JOIN_RULES,
+}
+# What other programs call an option.
+_KNOWN_AS = {
+    "max_new_tokens": "max_tokens",
+    "max_completion_tokens": "max_tokens",
+    "max_length": "max_tokens",
+    "n_predict": "max_tokens",
+    "num_predict": "max_tokens",
+    "temp": "temperature",
+    "repetition_penalty": "repeat_penalty",
+    "stop_sequences": "stop",
+    "stop_strings": "stop",
+    "random_seed": "seed",
+    "num_return_sequences": "n",
+    "top_logprobs": "logprobs",
+    "response_format": "json_schema",
+    "functions": "tools",
+    "protocol": "parallel",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Options of one answer.
+    """Options of one answer. None is the default of each.
+
+    Raises:
+        ValueError: an option is of a wrong type or out of its range. The text names it, what is allowed, and
+            what was given.
 
     Attributes:
         parallel: "auto" (the protocol that fits the model), "off" (serial), or the name of a protocol.
@@ -45,6 +101,10 @@ class Options:
             events.Text.logprobs; None: none is told.
         tools: functions that a chat's model may call, as in OpenAI's requests; its template tells it of
             them, and what it calls is part of the text. The answer is serial unless a protocol is named.
+        n: so many answers, under way at once; the others are in Answer.others. For chat(), generate() and
+            achat(). With a seed, the next ones have the seeds after it.
+        timeout: seconds after which a TimeoutError ends chat(), generate(), achat() and the streams. It is
+            looked at between decode steps.
         max_branches: a plan with more is decoded serially.
         draft_check: what of a list's second and later items stands in the answer (protocol `intrinsic`). They
             are written beside the first, so they do not know the items before them. "none": all of it.
@@ -81,35 +141,64 @@ class Options:
     loop_guard: bool = True
     logprobs: int | None = None
     tools: Sequence[Mapping[str, Any]] | None = None
+    n: int = 1
+    timeout: float | None = None
     max_branches: int = 16
     draft_check: DraftCheck = "none"
     join_rule: JoinRule | None = None
 
+    @classmethod
+    def of(cls, given: Mapping[str, object]) -> Options:
+        """Options by their names. Raises ValueError: one is unknown, or as the class."""
+        known = [field.name for field in fields(cls)]
+        for name in given:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, 1)
+                meant = _KNOWN_AS.get(name) or (close[0] if close else None)
+                hint = f"did you mean {meant}?" if meant else f"known are {', '.join(known)}"
+                raise ValueError(f"there is no option {name!r}; {hint}")
+        return cls(**cast("dict[str, Any]", given))
+
     def __post_init__(self) -> None:
-        if self.plan not in ("auto", "always"):
-            raise ValueError(f"plan must be 'auto' or 'always', not {self.plan!r}")
-        if self.draft_check not in get_args(DraftCheck):
-            raise ValueError(
-                f"draft_check must be one of {', '.join(get_args(DraftCheck))}, not {self.draft_check!r}"
-            )
-        if self.join_rule is not None and self.join_rule not in JOIN_RULES:
-            raise ValueError(f"join_rule must be one of {', '.join(JOIN_RULES)}, not {self.join_rule!r}")
-        if self.max_tokens is not None and self.max_tokens < 1:
-            raise ValueError(f"max_tokens must be at least 1, not {self.max_tokens}")
-        if self.max_tokens is not None and self.max_tokens > 2**31 - 1:
-            raise ValueError("max_tokens must be below 2**31")
-        if self.seed is not None and not 0 <= self.seed < 2**64:
-            raise ValueError("seed must be between 0 and 2**64 - 1")
-        if any(not text for text in self.stop_strings()):
-            raise ValueError("a stop string is empty")
+        for field in fields(self):
+            if getattr(self, field.name) is None and field.default is not MISSING:
+                object.__setattr__(self, field.name, field.default)
+        for name, (low, high) in _INTEGERS.items():
+            self._set(name, _integer(name, getattr(self, name), low, high))
+        for name, (least, most) in _NUMBERS.items():
+            self._set(name, _number(name, getattr(self, name), least, most))
+        for name, words in _WORDS.items():
+            if (word := getattr(self, name)) is not None and word not in words:
+                raise _wrong(name, f"one of {', '.join(map(repr, words))}", word)
+        for name in ("parallel", "grammar"):
+            if (text := getattr(self, name)) is not None and not isinstance(text, str):
+                raise _wrong(name, "a string", text)
+        for name in ("stop", "dry_sequence_breakers"):
+            self._set(name, _strings(name, getattr(self, name)))
+        if not isinstance(self.loop_guard, bool):
+            raise _wrong("loop_guard", "True or False", self.loop_guard)
+        if self.logit_bias is not None:
+            self._set("logit_bias", _biases(self.logit_bias))
+        if self.json_schema is not None and not isinstance(self.json_schema, Mapping):
+            raise _wrong("json_schema", "a mapping, the schema itself", self.json_schema)
+        if self.tools is not None and not _is_list_of(self.tools, Mapping):
+            raise _wrong("tools", "a list of mappings, as in OpenAI's requests", self.tools)
         if self.grammar is not None and self.json_schema is not None:
             raise ValueError("grammar and json_schema exclude each other")
-        if self.logprobs is not None and not 0 <= self.logprobs <= 20:
-            raise ValueError(f"logprobs must be between 0 and 20, not {self.logprobs}")
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def each(self) -> list[Options]:
+        """The options of each of the n answers."""
+        if self.n == 1:
+            return [self]
+        seeds = [None if self.seed is None else (self.seed + i) % 2**64 for i in range(self.n)]
+        return [replace(self, n=1, seed=seed) for seed in seeds]
 
     def stop_strings(self) -> list[str]:
         """The stop strings as a list."""
-        return [self.stop] if isinstance(self.stop, str) else list(self.stop)
+        return _as_list(self.stop)
 
     def to_request(self, prompt: _core.Layout, protocol: _core.Protocol | None) -> _core.Request:
         """The engine's request. Raises ValueError for values that its types cannot hold."""
@@ -140,7 +229,7 @@ class Options:
             "dry_base": self.dry_base,
             "dry_allowed_length": self.dry_allowed_length,
             "dry_penalty_last_n": self.dry_penalty_last_n,
-            "dry_sequence_breakers": list(self.dry_sequence_breakers),
+            "dry_sequence_breakers": _as_list(self.dry_sequence_breakers),
             "xtc_probability": self.xtc_probability,
             "xtc_threshold": self.xtc_threshold,
             "logit_bias": list((self.logit_bias or {}).items()),
@@ -162,3 +251,66 @@ class Options:
         except (TypeError, ValueError, RecursionError) as error:
             raise ValueError(f"json_schema is not JSON: {error}") from error
         return _core.grammar_of_schema(text)
+
+
+def _wrong(name: str, allowed: str, value: object) -> ValueError:
+    shown = repr(value)
+    return ValueError(f"{name} must be {allowed}, not {shown if len(shown) <= 80 else shown[:77] + '...'}")
+
+
+def _is_list_of(values: object, kind: type) -> bool:
+    if not isinstance(values, Sequence) or isinstance(values, str | bytes):
+        return False
+    return all(isinstance(value, kind) for value in values)
+
+
+def _integer(name: str, value: object, low: int, high: int) -> int | None:
+    if value is None:
+        return None
+    allowed = f"an integer between {low} and {high}"
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise _wrong(name, allowed, value)
+    if not low <= (number := operator.index(value)) <= high:
+        raise _wrong(name, allowed, value)
+    return number
+
+
+def _number(name: str, value: object, low: float, high: float) -> float | None:
+    if value is None:
+        return None
+    if high == math.inf:
+        allowed = f"a number above {low}"
+    else:
+        allowed = f"a number {'above' if name in _ABOVE_LEAST else 'from'} {low} to {high}"
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise _wrong(name, allowed, value)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise _wrong(name, allowed, value) from None
+    if not low <= number <= high or (name in _ABOVE_LEAST and number == low):
+        raise _wrong(name, allowed, value)
+    return number
+
+
+def _strings(name: str, value: object) -> str | tuple[str, ...]:
+    if isinstance(value, str) and value:
+        return value
+    if _is_list_of(value, str) and all(texts := tuple(cast("Sequence[str]", value))):
+        return texts
+    raise _wrong(name, "a string or a list of strings, none of them empty", value)
+
+
+def _as_list(strings: str | Sequence[str]) -> list[str]:
+    return [strings] if isinstance(strings, str) else list(strings)
+
+
+def _biases(value: object) -> dict[int, float]:
+    allowed = "a mapping of token ids to numbers"
+    if not isinstance(value, Mapping):
+        raise _wrong("logit_bias", allowed, value)
+    for token, bias in value.items():
+        known = hasattr(token, "__index__") and not isinstance(token, bool)
+        if not known or isinstance(bias, bool) or not isinstance(bias, numbers.Real):
+            raise _wrong("logit_bias", allowed, {token: bias})
+    return {operator.index(token): float(bias) for token, bias in value.items()}

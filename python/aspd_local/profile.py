@@ -232,8 +232,9 @@ def measure(
 
 def load(key: Key, store: Store | None = None) -> Profile | None:
     """The profile that is kept for this key; None if there is none, or it is damaged or another's."""
-    path = _path(key, store)
+    path = None
     try:
+        path = _path(key, store)
         raw = json.loads(path.read_text(encoding="utf-8"))
         found = Profile(
             key=Key(**raw["key"]),

@@ -24,6 +24,16 @@ class TokenLogprob:
     logprob: float
     top: tuple[TokenLogprob, ...] = ()
 
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values; `bytes` are those of the piece."""
+        return {
+            "token_id": self.token_id,
+            "piece": self.piece.decode("utf-8", errors="replace"),
+            "bytes": list(self.piece),
+            "logprob": self.logprob,
+            "top": [told.to_dict() for told in self.top],
+        }
+
 
 @dataclass(frozen=True, kw_only=True)
 class Branch:
@@ -122,6 +132,9 @@ class Answer:
         fallback: why a plan, or the last list that stayed one text, was decoded serially, or why parallel
             decoding was not possible; None if neither.
         protocol: name of the protocol, or "serial".
+        logprobs: of the text's sampled tokens, in reading order, where they were asked for; else None. What
+            the protocol writes, such as titles, has none.
+        others: the answers beside this one, where several were asked for.
     """
 
     text: str
@@ -132,6 +145,13 @@ class Answer:
     usage: Usage
     timings: Timings
     finish_detail: FinishDetail | None = None
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    others: tuple[Answer, ...] = ()
+
+    @property
+    def choices(self) -> tuple[Answer, ...]:
+        """All answers to the question, this one first."""
+        return (self, *self.others)
 
     def __str__(self) -> str:
         return self.text
@@ -142,7 +162,12 @@ class Answer:
         return f"<Answer {head!r}, {shape}, {self.usage.completion_tokens} tokens, {self.finish_reason}>"
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON values, in the form of `aspd run --json`."""
+        """As JSON values, in the form of `aspd run --json`; `logprobs` and `others` where there are any."""
+        more: dict[str, Any] = {}
+        if self.logprobs is not None:
+            more["logprobs"] = [told.to_dict() for told in self.logprobs]
+        if self.others:
+            more["others"] = [other.to_dict() for other in self.others]
         return {
             "text": self.text,
             "blocks": [
@@ -165,4 +190,5 @@ class Answer:
             "protocol": self.protocol,
             "usage": asdict(self.usage),
             "timings": asdict(self.timings),
+            **more,
         }

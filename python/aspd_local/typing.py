@@ -13,33 +13,35 @@ from aspd_local.layout import JoinRule
 class AnswerOptions(TypedDict, total=False):
     """Keyword arguments of every way to ask; see aspd_local.options.Options."""
 
-    parallel: str
-    plan: Literal["auto", "always"]
+    parallel: str | None
+    plan: Literal["auto", "always"] | None
     max_tokens: int | None
-    temperature: float
-    top_k: int
-    top_p: float
-    min_p: float
-    repeat_penalty: float
-    presence_penalty: float
-    frequency_penalty: float
-    dry_multiplier: float
-    dry_base: float
-    dry_allowed_length: int
-    dry_penalty_last_n: int
-    dry_sequence_breakers: Sequence[str]
-    xtc_probability: float
-    xtc_threshold: float
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    repeat_penalty: float | None
+    presence_penalty: float | None
+    frequency_penalty: float | None
+    dry_multiplier: float | None
+    dry_base: float | None
+    dry_allowed_length: int | None
+    dry_penalty_last_n: int | None
+    dry_sequence_breakers: Sequence[str] | None
+    xtc_probability: float | None
+    xtc_threshold: float | None
     logit_bias: Mapping[int, float] | None
     seed: int | None
-    stop: str | Sequence[str]
+    stop: str | Sequence[str] | None
     grammar: str | None
     json_schema: Mapping[str, Any] | None
-    loop_guard: bool
+    loop_guard: bool | None
     logprobs: int | None
     tools: Sequence[Mapping[str, Any]] | None
-    max_branches: int
-    draft_check: Literal["none", "lead", "cut", "exact"]
+    n: int | None
+    timeout: float | None
+    max_branches: int | None
+    draft_check: Literal["none", "lead", "cut", "exact"] | None
     join_rule: JoinRule | None
 
 

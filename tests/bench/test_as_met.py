@@ -315,7 +315,7 @@ class Fake:
     def stream(self, messages: str | Sequence[Message], **options: Unpack[AnswerOptions]) -> Iterator[Event]:
         assert isinstance(messages, str)
         assert options["temperature"] == 0
-        self.asked.append((messages, options["parallel"]))
+        self.asked.append((messages, options["parallel"] or ""))
         serial = options["parallel"] == "off"
         for event in self._events(serial):
             self.now += 1
@@ -349,7 +349,7 @@ class Fake:
     def chat(self, messages: str | Sequence[Message], **options: Unpack[AnswerOptions]) -> Answer:
         assert isinstance(messages, str)
         assert options["max_tokens"] == 1
-        self.others.append((messages, options["parallel"]))
+        self.others.append((messages, options["parallel"] or ""))
         return empty_answer()
 
     def tokenize(self, text: str) -> list[int]:
@@ -411,7 +411,7 @@ class Steps(Fake):
 
     def prepare(self, messages: str | Sequence[Message], **options: Unpack[AnswerOptions]) -> Any:
         assert isinstance(messages, str)
-        self.asked.append((messages, options["parallel"]))
+        self.asked.append((messages, options["parallel"] or ""))
         return messages, options["parallel"]
 
     def submit(self, prepared: Any) -> int:

@@ -106,9 +106,10 @@ def test_what_the_engine_refuses_is_one_line(
     assert result.stderr.count("\n") == 1
 
 
-def test_a_bad_grammar_is_bad_usage(runner: CliRunner, tiny: TinyModel, tmp_path: Path) -> None:
+@pytest.mark.parametrize("grammar", ["root ::= ((", 'root ::= root "x" | "y"', 'root ::= "a"{5,2}'])
+def test_a_bad_grammar_is_bad_usage(runner: CliRunner, tiny: TinyModel, tmp_path: Path, grammar: str) -> None:
     file = tmp_path / "bad.gbnf"
-    file.write_text("root ::= ((")
+    file.write_text(grammar)
     result = aspd(runner, "run", tiny.path, "--grammar", str(file), "Hello")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.count("\n") == 1

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aspd_local import DataError, Model
+from aspd_local import DataError, DecodeError, Model, _core
 from aspd_local.data import Example, read_line
 from aspd_local.data.checkpoint import Target
 from aspd_local.data.generate import Settings, Tally, generate, read_prompts
@@ -59,20 +59,20 @@ def test_answers_are_those_of_the_model_alone(model: Model, prompts: Path, out: 
     assert [row["answer"] for row in lines(out)] == alone
 
 
-def test_many_are_under_way_at_once(model: Model, prompts: Path, out: Path) -> None:
+def test_many_are_under_way_at_once(
+    model: Model, prompts: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     widest = 0
-    step = model._step
+    step = model._steps._step
 
-    def watched() -> None:
+    def watched(engine: _core.Engine) -> DecodeError | None:
         nonlocal widest
-        step()
-        widest = max(widest, model.engine.n_sequences - model.engine.sequences_free)
+        error = step(engine)
+        widest = max(widest, engine.n_sequences - engine.sequences_free)
+        return error
 
-    model._step = watched  # type: ignore[method-assign]
-    try:
-        generate(prompts, Target(path=out), model, SETTINGS)
-    finally:
-        del model._step
+    monkeypatch.setattr(model._steps, "_step", watched)
+    generate(prompts, Target(path=out), model, SETTINGS)
     assert widest >= 4
 
 

@@ -197,6 +197,11 @@ def test_models_health_metrics_and_tokens(client: httpx2.Client) -> None:
         ({"response_format": {"type": "json_schema"}}, "response_format"),
         ({"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "odd"}}}}, None),
         ({"grammar": "root ::= ("}, None),
+        ({"grammar": 'root ::= "a"{5,2}'}, None),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": {"minLength": 99999}}}},
+            None,
+        ),
         ({"aspd": {"parallel": "no such protocol"}}, None),
         ({"aspd": {"plan": "sometimes"}}, "aspd.plan"),
         ({"aspd": {"unknown": 1}}, "aspd.unknown"),

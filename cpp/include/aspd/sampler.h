@@ -60,7 +60,8 @@ using Allowed = std::function<bool(Token)>;
 class Sampler {
  public:
   // model: only used for a grammar and DRY, may be null without. stream: tells lanes of one request apart.
-  // Throws std::invalid_argument for a grammar that does not parse.
+  // Throws std::invalid_argument for a grammar that cannot be read, is left-recursive or too large
+  // (src/grammar.h).
   Sampler(const Model* model, SamplingOptions options, std::uint64_t stream);
   ~Sampler();
   Sampler(Sampler&&) noexcept;

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from aspd_local import sources
 from aspd_local.cli.notes import errors_in_one_line, note
 from aspd_local.cli.shell import app_below, complete_model
 from aspd_local.errors import OfflineError
+from aspd_local.sources import bar
 
 if TYPE_CHECKING:
     from aspd_local.sources.inventory import Entry
@@ -33,8 +33,7 @@ Name = Annotated[
 
 def store() -> sources.Store:
     """The user's cache; ASPD_CACHE_DIR moves it."""
-    folder = os.environ.get("ASPD_CACHE_DIR")
-    return sources.Store(Path(folder).expanduser() if folder else None)
+    return sources.Store()
 
 
 def history_file() -> Path:
@@ -106,37 +105,12 @@ def verify(name: Name) -> None:
 @contextmanager
 def progress_bar() -> Iterator[sources.Progress]:
     """A bar on stderr that appears with the first bytes; one plain line where stderr is not a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-    from rich.progress import Progress as Bar
 
-    console = Console(stderr=True)
-    bar = Bar(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-    )
-    task = None
+    def plain(total_bytes: int | None, label: str) -> None:
+        note(f"fetching {_size(total_bytes or 0)}: {label}")
 
-    def tell(done_bytes: int, total_bytes: int | None, label: str) -> None:
-        nonlocal task
-        if task is None:
-            task = bar.add_task(label, total=total_bytes, completed=done_bytes)
-            if console.is_terminal:
-                bar.start()
-            else:
-                note(f"fetching {_size(total_bytes or 0)}: {label}")
-        bar.update(task, description=label, completed=done_bytes, total=total_bytes)
-
-    try:
+    with bar.progress_bar(plain) as tell:
         yield tell
-    finally:
-        if task is not None and console.is_terminal:
-            bar.stop()
 
 
 def fetched(name: str) -> Path:

@@ -17,8 +17,9 @@ from aspd_local.server.schemas import (
 from aspd_local.server.tools import Remembered, grammar
 from aspd_local.typing import AnswerOptions
 
-# Options that a body has under the name of AnswerOptions.
-_PLAIN = frozenset(Sampling.model_fields) & frozenset(AnswerOptions.__annotations__) - {"logit_bias", "seed"}
+# Options that a body has under the name of AnswerOptions. Choices and their time limit are the server's own.
+_OWN = {"logit_bias", "seed", "n", "timeout"}
+_PLAIN = frozenset(Sampling.model_fields) & frozenset(AnswerOptions.__annotations__) - _OWN
 _ANY_OBJECT = {"type": "object"}
 
 

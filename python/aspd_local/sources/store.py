@@ -22,17 +22,14 @@ class Store:
     """A folder with `models/NAME.gguf`. A file has that name only when it is whole and its checksum right.
 
     Args:
-        root: the folder, which need not exist; None is the system's place for a program's cache.
+        root: the folder, which need not exist; None is the one that the variable ASPD_CACHE_DIR names, else
+            the system's place for a program's cache. Where neither the variable nor a home folder says where,
+            nothing is found in it, and nothing can be written.
     """
 
     def __init__(self, root: Path | None = None) -> None:
         if root is None:
-            import platformdirs
-
-            def users() -> Path:
-                return Path(platformdirs.user_cache_dir("aspd-local", appauthor=False))
-
-            root = in_home(users, "ASPD_CACHE_DIR")
+            root = in_home(_users_cache, "ASPD_CACHE_DIR")
         self.root = root.absolute()
         self.models = self.root / "models"
 
@@ -67,6 +64,17 @@ def in_home(find: Callable[[], Path], variable: str) -> Path:
         return find()
     except RuntimeError:
         return _NO_HOME / variable
+
+
+def _users_cache() -> Path:
+    if folder := os.environ.get("ASPD_CACHE_DIR"):
+        return Path(folder).expanduser()
+    import platformdirs
+
+    root = Path(platformdirs.user_cache_dir("aspd-local", appauthor=False))
+    if not root.is_absolute():  # "~/.cache", where nobody knows what ~ is
+        raise RuntimeError
+    return root
 
 
 @contextmanager
