@@ -101,6 +101,23 @@ def test_two_branches_grow_at_the_same_time(page: Any) -> None:
     assert "branches" in page.get_by_test_id("announcer").inner_text()
 
 
+def test_page_works_behind_a_proxy_with_a_prefix(slow: Running, browser: Any) -> None:
+    page = browser.new_context().new_page()
+    prefixed = f"{slow.address}/tools/aspd/"
+    page.route(
+        f"{prefixed}**",
+        lambda route: route.continue_(url=route.request.url.replace(prefixed, slow.address + "/")),
+    )
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(prefixed)
+    ask(page)
+    (text,) = finished(page)
+    assert PLAIN in text
+    assert [url for url in asked if not url.startswith((prefixed, "data:"))] == []
+    page.context.close()
+
+
 def test_one_branch_is_stopped_and_the_others_go_on(page: Any) -> None:
     ask(page)
     page.locator('[data-branch="1.2"] [data-action="stop-branch"]').click()
@@ -170,7 +187,7 @@ STUB = """() => {
     },
   });
   window.fetch = (path, options) => {
-    if (!path.startsWith("/v1/chat/completions")) return real(path, options);
+    if (!path.startsWith("v1/chat/completions")) return real(path, options);
     return Promise.resolve(new Response(path.endsWith("/control") ? "{}" : body));
   };
 }"""
