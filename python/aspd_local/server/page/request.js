@@ -51,6 +51,12 @@ export async function models(key) {
   return (await (await send("v1/models", { key })).json()).data;
 }
 
+/** Whether this model has to be brought into memory first. */
+export async function isAway(model, key) {
+  const served = await models(key).catch(() => []);
+  return served.some(({ id, aspd }) => id === model && !aspd.loaded);
+}
+
 /** "ready", "loading" or "away". */
 export async function health() {
   return send("health").then(
