@@ -316,7 +316,7 @@ def test_context_that_is_too_small_is_said_before_anything_is_decoded(client: ht
     error = client.post(CHAT, json={"messages": messages, "stream": True}).json()["error"]
     assert error["code"] == "context_length_exceeded"
     assert error["param"] == "messages"
-    # the words by which LiteLLM knows it, LangChain knows the code
+    assert "prompt is too long" in error["message"]  # by these words LangChain knows it, LiteLLM by those
     assert "this model's maximum context length is 1024 tokens" in error["message"]
 
 

@@ -82,8 +82,8 @@ def problem_of(error: Exception) -> Problem:
 def _too_long(error: ContextFullError) -> str:
     """With the words by which clients know this error (LiteLLM, LangChain): they shorten the chat then."""
     return (
-        f"{error.message}: this model's maximum context length is {error.available} tokens, "
-        f"the request needs {error.needed} or more"
+        f"{error.message}: the prompt is too long, this model's maximum context length is "
+        f"{error.available} tokens and the request needs {error.needed} or more"
     )
 
 
