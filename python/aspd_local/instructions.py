@@ -79,8 +79,10 @@ class Instructions:
         self._folder = (store or Store()).root / "instructions"
 
     def before(self, layout: _core.Layout) -> None:
-        """Before a question is submitted that begins with `layout`: cells that had to make room for others come
-        back from their file. Raises EngineBusyError.
+        """Before a question is submitted that begins with `layout`: cells that made room for others come back.
+
+        Raises:
+            EngineBusyError: another thread is inside the engine.
         """
         if self._engine.n_cached(layout) == len(layout):
             return

@@ -261,8 +261,8 @@ class Model:
         """
         return self._chat_request(messages, _of_one_answer(options))
 
-    def prepare_prompt(self, prompt: str, **options: Unpack[AnswerOptions]) -> Prepared:
-        """As prepare(), for a plain prompt."""
+    def prepare_prompt(self, prompt: str | Sequence[int], **options: Unpack[AnswerOptions]) -> Prepared:
+        """As prepare(), for a plain prompt. Token ids, [n_tokens], are taken as they are."""
         return self._plain_request(prompt, _of_one_answer(options))
 
     def submit(self, prepared: Prepared) -> int:
@@ -541,19 +541,20 @@ class Model:
             prepared.request.plan_threshold = told.plan_threshold
         return prepared
 
-    def _plain_request(self, prompt: str, options: Options) -> Prepared:
-        if not isinstance(prompt, str):
-            raise ValueError("the prompt must be a string")
+    def _plain_request(self, prompt: str | Sequence[int], options: Options) -> Prepared:
         if options.tools:
             raise ValueError("tools need a chat")
         file = self._choose(options, for_chat=False)
         bound = None if file is None else protocol.bind(file, self._model, join_rule=options.join_rule)
+        return self._request([Trunk(self._prompt_ids(prompt))], options, file, bound)
+
+    def _prompt_ids(self, prompt: str | Sequence[int]) -> list[int]:
+        if not isinstance(prompt, str):
+            return _checked_ids(prompt, self._model.n_vocab)
         self._check_length(prompt)
         bos = [self._model.bos] if self._model.add_bos and self._model.bos >= 0 else []
         eos = [self._model.eos] if self._model.add_eos and self._model.eos >= 0 else []
-        return self._request(
-            [Trunk([*bos, *self._model.tokenize(prompt, False), *eos])], options, file, bound
-        )
+        return [*bos, *self._model.tokenize(prompt, False), *eos]
 
     def _request(
         self,
@@ -900,6 +901,16 @@ def _concatenate(prompt: Layout, said: Layout) -> Layout:
         branch_ids=prompt.branch_ids + said.branch_ids,
         next_position=said.next_position if said else prompt.next_position,
     )
+
+
+def _checked_ids(said: object, n_vocab: int) -> list[int]:
+    """A prompt of token ids, [n_tokens]. Raises ValueError."""
+    ids: list[int] = []
+    for token in said if isinstance(said, Sequence) else [said]:
+        if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < n_vocab:
+            raise ValueError(f"the prompt must be a string or token ids below {n_vocab}, not {token!r}")
+        ids.append(token)
+    return ids
 
 
 def _prefix(layout: Layout, n_tokens: int) -> Layout:

@@ -170,11 +170,16 @@ class Options:
         for name, words in _WORDS.items():
             if (word := getattr(self, name)) is not None and word not in words:
                 raise _wrong(name, f"one of {', '.join(map(repr, words))}", word)
+        for name in ("stop", "dry_sequence_breakers"):
+            self._set(name, _strings(name, getattr(self, name)))
+        self._check_kinds()
+        if self.grammar is not None and self.json_schema is not None:
+            raise ValueError("grammar and json_schema exclude each other")
+
+    def _check_kinds(self) -> None:
         for name in ("parallel", "grammar"):
             if (text := getattr(self, name)) is not None and not isinstance(text, str):
                 raise _wrong(name, "a string", text)
-        for name in ("stop", "dry_sequence_breakers"):
-            self._set(name, _strings(name, getattr(self, name)))
         if not isinstance(self.loop_guard, bool):
             raise _wrong("loop_guard", "True or False", self.loop_guard)
         if self.logit_bias is not None:
@@ -183,8 +188,6 @@ class Options:
             raise _wrong("json_schema", "a mapping, the schema itself", self.json_schema)
         if self.tools is not None and not _is_list_of(self.tools, Mapping):
             raise _wrong("tools", "a list of mappings, as in OpenAI's requests", self.tools)
-        if self.grammar is not None and self.json_schema is not None:
-            raise ValueError("grammar and json_schema exclude each other")
 
     def _set(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,10 +23,11 @@ QUESTION = [{"role": "user", "content": "Hello"}]
 
 @dataclass(frozen=True)
 class Running:
-    """A server that answers. inside: what its routes share."""
+    """A server that answers. inside: what its routes share. end: as SIGTERM does."""
 
     address: str
     inside: Server
+    end: Callable[[], None]
 
     def client(self, **more: Any) -> httpx2.Client:
         return httpx2.Client(base_url=self.address, timeout=60, trust_env=False, **more)
@@ -40,7 +43,8 @@ def running(config: ServerConfig) -> Iterator[Running]:
         thread.start()
         try:
             assert ready.wait(60)
-            yield Running(f"http://127.0.0.1:{bound.getsockname()[1]}", server.inside)
+            address = f"http://127.0.0.1:{bound.getsockname()[1]}"
+            yield Running(address, server.inside, functools.partial(server.handle_exit, signal.SIGTERM, None))
         finally:
             server.should_exit = True
             thread.join(30)

@@ -106,6 +106,24 @@ def test_preflight_of_an_allowed_page(locked: Running) -> None:
         assert client.options(CHAT, headers={**ask, "Origin": "https://evil.example"}).status_code == 403
 
 
+def test_preflight_allows_the_headers_that_it_asks_for(locked: Running) -> None:
+    asked = "authorization,content-type,x-stainless-arch,x-stainless-retry-count"
+    ask = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": asked}
+    with locked.client() as client:
+        answer = client.options(CHAT, headers={**ask, "Origin": "https://app.example"})
+        assert answer.headers["access-control-allow-headers"] == asked
+        assert "Access-Control-Request-Headers" in answer.headers["vary"]
+        private = {"Origin": "https://app.example", "Access-Control-Request-Private-Network": "true"}
+        told = client.options(CHAT, headers={**ask, **private})
+        assert told.headers["access-control-allow-private-network"] == "true"
+        own = client.options(CHAT, headers={**ask, "Origin": locked.address})
+        assert "access-control-allow-headers" not in own.headers
+        assert "access-control-allow-headers" not in client.options(CHAT, headers=ask).headers
+        odd = {**ask, "Access-Control-Request-Headers": "a: b", "Origin": "https://app.example"}
+        answer = client.options(CHAT, headers=odd)
+        assert answer.headers["access-control-allow-headers"] == "authorization, content-type"
+
+
 @pytest.mark.parametrize(
     "said",
     [

@@ -10,6 +10,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,6 +102,23 @@ def test_two_branches_grow_at_the_same_time(page: Any) -> None:
     assert "branches" in page.get_by_test_id("announcer").inner_text()
 
 
+def test_page_works_behind_a_proxy_with_a_prefix(slow: Running, browser: Any) -> None:
+    page = browser.new_context().new_page()
+    prefixed = f"{slow.address}/tools/aspd/"
+    page.route(
+        f"{prefixed}**",
+        lambda route: route.continue_(url=route.request.url.replace(prefixed, slow.address + "/")),
+    )
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(prefixed)
+    ask(page)
+    (text,) = finished(page)
+    assert PLAIN in text
+    assert [url for url in asked if not url.startswith((prefixed, "data:"))] == []
+    page.context.close()
+
+
 def test_one_branch_is_stopped_and_the_others_go_on(page: Any) -> None:
     ask(page)
     page.locator('[data-branch="1.2"] [data-action="stop-branch"]').click()
@@ -170,7 +188,7 @@ STUB = """() => {
     },
   });
   window.fetch = (path, options) => {
-    if (!path.startsWith("/v1/chat/completions")) return real(path, options);
+    if (!path.startsWith("v1/chat/completions")) return real(path, options);
     return Promise.resolve(new Response(path.endsWith("/control") ? "{}" : body));
   };
 }"""
@@ -275,6 +293,117 @@ def test_a_block_that_is_taken_back_is_trunk_again(page: Any) -> None:
     (text,) = finished(page)
     assert "Milk" not in text
     assert "Teaishot,andgood.other" in text
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_all_branches_are_in_sight_at_every_width(page: Any, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    told = Told(page)
+    titles = tuple(f"{n}. **Drink {n}**" for n in range(1, 7))
+    told.tell(Text(None, 0, titles[0]), Fork(1, titles, 0))
+    told.tell(*(Text(f"1.{n}", 0, f"\n{title} is wet") for n, title in enumerate(titles[1:], 2)))
+    columns(page, 6)
+    for box in (each.bounding_box() for each in page.locator("[data-branch]").all()):
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+    assert page.evaluate(
+        "(() => { const b = document.querySelector('.block'); return b.scrollWidth <= b.clientWidth; })()"
+    )
+    told.end()
+    finished(page)
+
+
+def test_chat_is_kept_and_opened_again(page: Any) -> None:
+    ask(page)
+    finished(page)
+    page.reload()
+    (text,) = finished(page)
+    assert PLAIN in text
+    page.click("#new-chat")
+    assert page.locator(".answer").count() == 0
+    page.click("#chats-open")
+    row = page.locator("#chat-list li")
+    assert row.locator("input").input_value() == "Hello"
+    row.locator("input").fill("My chat")
+    row.locator("input").blur()
+    with page.expect_download() as saved:
+        row.locator('[data-do="export"]').click()
+    assert saved.value.suggested_filename == "My chat.md"
+    exported = Path(saved.value.path()).read_text(encoding="utf-8")
+    assert exported.startswith("# My chat\n\n## Hello\n\n")
+    assert TEXT in exported
+    row.locator('[data-do="open"]').click()
+    assert len(finished(page)) == 1
+    with page.expect_request("**/v1/chat/completions") as asked:
+        ask(page)
+    assert asked.value.post_data_json["messages"][1]["content"] == TEXT
+    finished(page, 2)
+    page.click("#chats-open")
+    assert row.locator("input").input_value() == "My chat"
+    row.locator('[data-do="delete"]').click()
+    row.locator('[data-do="delete"]').click()
+    sync_api.expect(page.locator("#chat-list")).to_contain_text("No chat was kept yet")
+    page.click("#chats-close")
+    assert page.locator(".answer").count() == 0
+    page.reload()
+    sync_api.expect(page.locator("#state")).to_contain_text("ready")
+    assert page.locator(".answer").count() == 0
+
+
+def test_edited_question_takes_the_place_of_the_old_one(page: Any) -> None:
+    for n in (1, 2):
+        ask(page)
+        finished(page, n)
+    page.locator('[data-action="edit"]').first.click()
+    assert page.input_value("#question") == "Hello"
+    page.keyboard.press("Escape")
+    assert page.input_value("#question") == ""
+    assert page.locator(".answer").count() == 2
+    page.locator('[data-action="edit"]').first.click()
+    page.fill("#question", "Goodbye")
+    with page.expect_request("**/v1/chat/completions") as asked:
+        page.press("#question", "Enter")
+    assert asked.value.post_data_json["messages"] == [{"role": "user", "content": "Goodbye"}]
+    finished(page)
+    assert page.locator(".question").all_inner_texts() == ["Goodbye"]
+
+
+def test_answer_is_regenerated(page: Any) -> None:
+    ask(page)
+    finished(page)
+    with page.expect_request("**/v1/chat/completions") as asked:
+        page.get_by_text("Regenerate").click()
+    assert asked.value.post_data_json["messages"] == [{"role": "user", "content": "Hello"}]
+    (text,) = finished(page)
+    assert PLAIN in text
+    assert re.search(r"[\d.]+tokensasecond", text)
+
+
+def test_text_file_becomes_part_of_the_question(page: Any) -> None:
+    page.fill("#question", "What is this?")
+    page.set_input_files("#file", {"name": "a.py", "mimeType": "text/plain", "buffer": b"x = '```'\n"})
+    sync_api.expect(page.locator("#question")).to_have_value(
+        "What is this?\n\na.py:\n````\nx = '```'\n````\n"
+    )
+    page.set_input_files("#file", {"name": "b.bin", "mimeType": "text/plain", "buffer": b"\0\1"})
+    sync_api.expect(page.locator("#keys")).to_contain_text("not a text")
+
+
+def test_model_that_has_to_be_loaded_is_said_to_be(page: Any) -> None:
+    listed = {"data": [{"id": "story", "aspd": {"loaded": False}}]}
+    page.route("**/v1/models", lambda route: route.fulfill(json=listed))
+    told = Told(page)
+    sync_api.expect(page.get_by_test_id("summary")).to_contain_text("Loading the model")
+    listed["data"][0]["aspd"] = {"loaded": True}
+    sync_api.expect(page.get_by_test_id("summary")).to_contain_text("Reading the question")
+    told.tell(Text(None, 0, "Tea"))
+    told.end()
+    finished(page)
+
+
+def test_model_is_chosen_in_sight(page: Any) -> None:
+    assert page.locator("#header #model").input_value() == "story"
+    assert page.locator("#model").is_visible()
 
 
 def test_page_folds_any_schedule_into_the_text(page: Any) -> None:

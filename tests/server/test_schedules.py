@@ -10,12 +10,13 @@ from typing import Any
 from wire import check_form, chunks, content, folded
 
 from aspd_local import Answer, Block, Branch, Done, Event, Timings, Usage
-from aspd_local.server.answering import Wanted, pieces
+from aspd_local.server.answering import Choices, Wanted
 from aspd_local.server.bodies import Naming
 from aspd_local.server.loop import Timed
 from schedules import random_schedule
 
 # What could break a line of the stream or a reader of it.
+PLAIN: dict[str, Any] = {"logprobs": False, "n": 1, "echo": (), "tools": (), "called": len}
 LETTERS = ("a", "é", "→", "\n", " b", '"', "\\", "𝄞", "[DONE]", "data: ", "\u2028")
 
 
@@ -53,7 +54,8 @@ class Played:
 
 async def read(streams: list[Played], wanted: Wanted) -> list[dict[str, Any]]:
     lines: list[str] = []
-    async for piece in pieces(Naming("chat", "id", "model", 0), streams, wanted):  # type: ignore[arg-type]
+    form = Choices(Naming("chat", "id", "model", 0), wanted)
+    async for piece in form.pieces(streams):  # type: ignore[arg-type]
         lines += piece.decode().split("\n")
     return chunks(lines)
 
@@ -67,7 +69,7 @@ def test_ten_thousand_schedules() -> None:
         text = told.text
         events = [*told.events, Done(answer(text, dice))]
         usage = dice.random() < 0.5
-        wanted = Wanted(live=True, usage=usage, logprobs=False, tools=(), told=counted.append, called=len)
+        wanted = Wanted(live=True, usage=usage, told=counted.append, **PLAIN)
         found = await read([Played(events, dice)], wanted)
         check_form(found)
         assert content(found) == text
@@ -89,9 +91,7 @@ def test_several_choices_one_after_another() -> None:
             told = random_schedule(dice, LETTERS)
             texts.append(told.text)
             streams.append(Played([*told.events, Done(answer(told.text, dice))], dice))
-        wanted = Wanted(
-            live=False, usage=True, logprobs=False, tools=(), told=lambda _answer: None, called=len
-        )
+        wanted = Wanted(live=False, usage=True, told=lambda _answer: None, **PLAIN)
         found = asyncio.run(read(streams, wanted))
         check_form(found, 3)
         assert [content(found, i) for i in range(3)] == texts

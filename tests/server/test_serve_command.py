@@ -15,6 +15,7 @@ from served import QUESTION
 from typer.testing import CliRunner
 
 from aspd_local.cli.app import app
+from aspd_local.cli.serve import named
 from tiny.files import TinyModel
 
 ENTRY = [sys.executable, "-c", "from aspd_local.cli.app import main; main()", "serve", "--port", "0"]
@@ -55,6 +56,13 @@ def test_what_cannot_be_is_one_line(story_model: TinyModel, args: list[str], why
     assert why in result.output
     assert "Traceback" not in result.output
     assert result.output.startswith("aspd: ")
+
+
+def test_requests_name_a_file_without_its_path(tmp_path: Path, story_model: TinyModel) -> None:
+    names = ("UPPER.GGUF", "lower.gguf", "bare")
+    for name in names:
+        (tmp_path / name).symlink_to(story_model.path)
+    assert list(named([str(tmp_path / name) for name in names])) == ["UPPER", "lower", "bare"]
 
 
 def test_model_that_cannot_be_loaded_is_one_line(tmp_path: Path) -> None:

@@ -80,6 +80,9 @@ class ServeFlags:
     profile: Annotated[
         Profile, typer.Option("--profile", help="auto: steps are scheduled by what they cost here.")
     ] = Profile.AUTO
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse fields of requests that have no effect here.")
+    ] = False
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the log.")] = False
 
     def config(self, models: dict[str, str]) -> ServerConfig:
@@ -96,6 +99,7 @@ class ServeFlags:
             origins=tuple(self.allow_origin or ()),
             keep_alive=self.keep_alive,
             memory_bytes=None if self.memory_limit is None else round(self.memory_limit * _GIB),
+            strict=self.strict,
             offline=True,  # all files are there when it starts
             n_gpu_layers=self.gpu_layers,
             engine={
@@ -136,7 +140,7 @@ def serve(
         from aspd_local.server.serving import listen, serve
 
         set_log(verbose=flags.verbose)
-        config = flags.config(_named(models or [DEFAULT_MODEL]))
+        config = flags.config(named(models or [DEFAULT_MODEL]))
         try:
             bound = listen(config)
         except OSError as error:
@@ -145,15 +149,23 @@ def serve(
             serve(config, bound, _announce)
 
 
-def _named(models: list[str]) -> dict[str, str]:
+def named(models: list[str]) -> dict[str, str]:
     """Files by the names of requests. Raises ValueError where two have one name; as fetched()."""
     found: dict[str, str] = {}
     for model in models:
-        name = Path(model).stem if model.endswith(".gguf") else model
+        name = _name(model)
         if name in found:
             raise ValueError(f"two models are called {name}")
         found[name] = str(fetched(model))
     return found
+
+
+def _name(model: str) -> str:
+    """What requests call it: a file's name, never its path."""
+    path = Path(model)
+    if path.suffix.lower() == ".gguf":
+        return path.stem
+    return path.name if path.is_file() else model
 
 
 def _announce(address: str) -> None:

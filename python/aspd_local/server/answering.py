@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from aspd_local.events import Done, ReadingOrder, Text
 from aspd_local.results import Answer, TokenLogprob
@@ -15,22 +15,37 @@ from aspd_local.server.bodies import Naming
 from aspd_local.server.loop import Stream, Timed
 from aspd_local.server.problems import problem_of
 from aspd_local.server.sending import DONE, data_line
-from aspd_local.server.tools import OPEN, Call, Said, read_calls
+from aspd_local.server.tools import Call, CallFilter, Said, read_calls
 
 _log = logging.getLogger("aspd_local.server")
 _MOST_PIECES = 8  # of text in one chunk: what was held back comes out step by step
+
+
+class Form(Protocol):
+    """How the answers to one request are told."""
+
+    async def whole(self, streams: Sequence[Stream]) -> dict[str, Any]:
+        """One body with all of them. Raises: as Stream.batches()."""
+        ...
+
+    def pieces(self, streams: Sequence[Stream]) -> AsyncIterator[bytes]:
+        """A stream. An error in mid-stream is told, and ends it."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
     """What the client asked of the form.
 
+    n: choices for each prompt. echo: the prompts, where the answer shall begin with its own.
     tools: functions that may be called. told, called: are given each finished answer, and its calls.
     """
 
     live: bool
     usage: bool
     logprobs: bool
+    n: int
+    echo: Sequence[str]
     tools: tuple[str, ...]
     told: Callable[[Answer], None]
     called: Callable[[Sequence[Call]], object]
@@ -41,48 +56,69 @@ class Wanted:
         self.called(said.calls)
         return said
 
-
-async def whole(naming: Naming, streams: Sequence[Stream], wanted: Wanted) -> dict[str, Any]:
-    """One body with all choices. Raises: as Stream.batches()."""
-    choices, answers = [], []
-    for index, stream in enumerate(streams):
-        order = ReadingOrder()
-        told: list[TokenLogprob] = []
-        async for batch in stream.batches():
-            for timed in batch:
-                told += [each for piece in order.pieces(timed.event) for each in piece.logprobs]
-                if isinstance(timed.event, Done):
-                    answers.append(timed.event.result)
-                    wanted.told(timed.event.result)
-        said = wanted.read(answers[-1].text)
-        choices.append(naming.choice(index, answers[-1], told if wanted.logprobs else None, said))
-    return naming.whole(choices, usage=bodies.usage(answers), **bodies.facts(answers[0]))
+    def echoed(self, index: int) -> str:
+        """What a choice's text begins with."""
+        return self.echo[index // self.n] if self.echo else ""
 
 
-async def pieces(naming: Naming, streams: Sequence[Stream], wanted: Wanted) -> AsyncIterator[bytes]:
-    """A stream: one choice after another, each in reading order; errors in mid-stream end it."""
-    answers: list[Answer] = []
-    writer = _Writer(naming, wanted)
-    try:
+async def finished(stream: Stream, told: Callable[[Answer], None]) -> tuple[Answer, list[TokenLogprob]]:
+    """A whole answer, and its tokens in reading order. Raises: as Stream.batches()."""
+    order = ReadingOrder()
+    tokens: list[TokenLogprob] = []
+    async for batch in stream.batches():
+        for timed in batch:
+            tokens += [each for piece in order.pieces(timed.event) for each in piece.logprobs]
+            if isinstance(timed.event, Done):
+                answer = timed.event.result
+    told(answer)
+    return answer, tokens
+
+
+class Choices:
+    """A Form: OpenAI's chat completions, and its older completions."""
+
+    def __init__(self, naming: Naming, wanted: Wanted) -> None:
+        self._naming = naming
+        self._wanted = wanted
+
+    async def whole(self, streams: Sequence[Stream]) -> dict[str, Any]:
+        """See Form."""
+        wanted = self._wanted
+        choices, answers = [], []
         for index, stream in enumerate(streams):
-            yield writer.begin(index)
-            async for batch in stream.batches():
-                for line in writer.lines(index, batch):
-                    yield line
-                if isinstance(done := batch[-1].event, Done):
-                    answers.append(done.result)
-                    wanted.told(done.result)
-                    for line in writer.end(index, done.result):
+            answer, tokens = await finished(stream, wanted.told)
+            answers.append(answer)
+            said = wanted.read(answer.text)
+            told = tokens if wanted.logprobs else None
+            choices.append(self._naming.choice(index, answer, told, said, wanted.echoed(index)))
+        more = bodies.facts(answers[0], len(wanted.echoed(0)))
+        return self._naming.whole(choices, usage=bodies.usage(answers, wanted.n), **more)
+
+    async def pieces(self, streams: Sequence[Stream]) -> AsyncIterator[bytes]:
+        """See Form: one choice after another, each in reading order."""
+        naming, wanted = self._naming, self._wanted
+        answers: list[Answer] = []
+        writer = _Writer(naming, wanted)
+        try:
+            for index, stream in enumerate(streams):
+                yield writer.begin(index)
+                async for batch in stream.batches():
+                    for line in writer.lines(index, batch):
                         yield line
-        if wanted.usage:
-            yield data_line(naming.chunk(None, usage=bodies.usage(answers)))
-        yield DONE
-    except Exception as error:
-        _log.warning("%s: %s", naming.id, error)
-        yield data_line(problem_of(error).body())
-    finally:
-        for stream in streams:
-            stream.cancel()
+                    if isinstance(done := batch[-1].event, Done):
+                        answers.append(done.result)
+                        wanted.told(done.result)
+                        for line in writer.end(index, done.result):
+                            yield line
+            if wanted.usage:
+                yield data_line(naming.chunk(None, usage=bodies.usage(answers, wanted.n)))
+            yield DONE
+        except Exception as error:
+            _log.warning("%s: %s", naming.id, error)
+            yield data_line(problem_of(error).body())
+        finally:
+            for stream in streams:
+                stream.cancel()
 
 
 class _Writer:
@@ -93,14 +129,13 @@ class _Writer:
         self._wanted = wanted
         self._order = ReadingOrder()
         self._number = 0
-        self._sent = ""  # where tools are offered: the text that has left; what may be a call waits
-        self._read = ""  # and the text so far
+        self._filter = CallFilter()
 
     def begin(self, index: int) -> bytes:
         """The chunk that says who speaks."""
         self._order = ReadingOrder()
-        self._sent = self._read = ""
-        choice = self._naming.delta(index, "", None, None)
+        self._filter = CallFilter()
+        choice = self._naming.delta(index, self._wanted.echoed(index), None, None)
         if self._naming.kind == "chat":
             choice["delta"] = {"role": "assistant", "content": ""}
         return self._line(choice)
@@ -120,30 +155,20 @@ class _Writer:
         """What is left of a choice, its calls, and its last chunk: the reason, structure and times."""
         said = self._wanted.read(answer.text)
         lines = []
-        if self._wanted.tools and (rest := said.content[len(self._sent) :]):
+        if self._wanted.tools and (rest := self._filter.rest(said.content)):
             lines.append(self._line(self._naming.delta(index, rest, None, None)))
         if said.calls:
             lines.append(self._line(self._naming.calls(index, said.calls)))
         choice = self._naming.delta(index, "", None, bodies.finish_reason(answer, said))
-        return [*lines, data_line(self._naming.chunk(choice, **bodies.facts(answer), **self._no_usage()))]
+        facts = bodies.facts(answer, len(self._wanted.echoed(index)))
+        return [*lines, data_line(self._naming.chunk(choice, **facts, **self._no_usage()))]
 
     def _choice(self, index: int, group: Sequence[Text]) -> dict[str, Any]:
         told = [each for piece in group for each in piece.logprobs]
         text = "".join(piece.text for piece in group)
         if self._wanted.tools:
-            text = self._without_calls(text)
+            text = self._filter.feed(text)
         return self._naming.delta(index, text, told if self._wanted.logprobs else None, None)
-
-    def _without_calls(self, text: str) -> str:
-        """What of the text may leave: nothing from the first call on, nor the white space before it."""
-        self._read += text
-        before, found, _ = self._read.partition(OPEN)
-        held = before.rstrip() if found else self._read.rstrip()
-        if not found:
-            most = max((n for n in range(len(OPEN)) if held.endswith(OPEN[:n])), default=0)
-            held = held[: len(held) - most].rstrip() if most else held
-        more, self._sent = held[len(self._sent) :], held
-        return more
 
     def _line(self, choice: dict[str, Any], events: Sequence[dict[str, Any]] = ()) -> bytes:
         more: dict[str, Any] = self._no_usage()

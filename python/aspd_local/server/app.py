@@ -3,52 +3,61 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import secrets
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
-from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from aspd_local import __version__
-from aspd_local.errors import AspdError
 from aspd_local.model import Model, Prepared
-from aspd_local.server import answering, asking, embedding
-from aspd_local.server.answering import Wanted
-from aspd_local.server.bodies import Naming
+from aspd_local.server import asking, embedding, responding
+from aspd_local.server.answering import Choices, Form, Wanted
+from aspd_local.server.bodies import Kind, Naming
 from aspd_local.server.config import ServerConfig
-from aspd_local.server.guard import PARSED, Guard
+from aspd_local.server.fields import Asked, Body, Sampling
+from aspd_local.server.guard import Guard
 from aspd_local.server.loop import EngineLoop, QueueFullError, Stream
 from aspd_local.server.metrics import Metrics
-from aspd_local.server.pool import Pool
-from aspd_local.server.problems import Problem, busy, problem_of
+from aspd_local.server.pool import Entry, Pool
+from aspd_local.server.problems import Problem, busy, by_field
+from aspd_local.server.responding import Responses
+from aspd_local.server.response_schemas import ResponseBody
+from aspd_local.server.routing import Counted, ParsedRoute, add_handlers
 from aspd_local.server.schemas import (
     ChatBody,
     CompletionBody,
     ControlBody,
     DetokenizeBody,
     EmbeddingsBody,
-    Sampling,
     TokenizeBody,
 )
 from aspd_local.server.sending import EventStream, gone
 from aspd_local.server.tools import OPEN, Remembered
 from aspd_local.typing import AnswerOptions
 
-_log = logging.getLogger("aspd_local.server")
 _ERRORS: dict[int | str, dict[str, Any]] = {
     code: {"description": "error", "content": {"application/json": {}}}
     for code in (400, 401, 403, 404, 408, 413, 415, 422, 500, 503)
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Question:
+    """A request for text. prepare: runs in a worker thread. form: how the answers are told.
+    fields: where in the body that stands which an error is about (problems.by_field).
+    """
+
+    kind: Kind
+    body: Asked
+    prepare: Callable[[Model], list[Prepared]]
+    form: Callable[[Naming], Form]
+    fields: Mapping[str, str]
 
 
 class Server:
@@ -67,60 +76,109 @@ class Server:
 
     async def chat(self, body: ChatBody, request: Request) -> Response:
         """An answer to a chat."""
-        messages = asking.chat_messages(body, self.calls)
-        options = asking.chat_options(body)
+        prepare = self._chat_question(body, asking.chat_options(body))
 
-        def prepare(model: Model, number: int) -> Prepared:
-            if "tools" in options and OPEN not in model.core.chat_template:
-                why = "the model's chat template has no place for tools, or a form of calls that is not known"
-                raise Problem(400, why, param="tools", code="unsupported_parameter")
-            return model.prepare(messages, **asking.nth_seed(options, number))
+        def form(naming: Naming) -> Form:
+            return Choices(naming, self._wanted(body, body.logprobs is True, body.n or 1))
 
-        return await self._answer(body, request, "chatcmpl-", prepare, options)
+        fields = asking.chat_fields(body)
+        return await self._answer(
+            _Question(kind="chat", body=body, prepare=prepare, form=form, fields=fields), request
+        )
 
-    async def complete(self, body: CompletionBody, request: Request) -> Response:
-        """A continuation of a plain text."""
-        prompt, options = asking.completion_prompt(body), asking.completion_options(body)
+    async def respond(self, body: ResponseBody, request: Request) -> Response:
+        """A response: a chat in OpenAI's newer form."""
+        try:
+            chat = responding.chat_body(body)
+            prepare = self._chat_question(chat, asking.chat_options(chat))
+        except Problem as problem:
+            problem.param = responding.as_client_says(problem.param)
+            raise
+        fields = {
+            word: responding.as_client_says(name) or name for word, name in asking.chat_fields(chat).items()
+        }
 
-        def prepare(model: Model, number: int) -> Prepared:
-            return model.prepare_prompt(prompt, **asking.nth_seed(options, number))
-
-        return await self._answer(body, request, "cmpl-", prepare, options)
-
-    async def _answer(
-        self,
-        body: Sampling,
-        request: Request,
-        prefix: str,
-        prepare: Callable[[Model, int], Prepared],
-        options: AnswerOptions,
-    ) -> Response:
-        async with AsyncExitStack() as stack:
-            entry = self.pool.entry(body.model)
-            engine = await stack.enter_async_context(self.pool.use(body.model))
-            streams = await self._ask(engine, prepare, body.n or 1)
-            kind: Any = "chat" if isinstance(body, ChatBody) else "text"
-            naming = Naming(kind, prefix + secrets.token_hex(12), entry.name, int(time.time()))
-            wanted = Wanted(
-                live=body.aspd is not None and body.aspd.stream == "live",
-                usage=body.stream_options is not None and body.stream_options.include_usage,
-                logprobs="logprobs" in options,
-                tools=asking.tool_names(body),
+        def form(naming: Naming) -> Form:
+            return Responses(
+                body=body,
+                naming=naming,
+                tools=asking.tool_names(chat),
                 told=self.metrics.count,
                 called=self.calls.keep,
             )
+
+        return await self._answer(
+            _Question(kind="response", body=body, prepare=prepare, form=form, fields=fields), request
+        )
+
+    def _chat_question(self, body: ChatBody, options: AnswerOptions) -> Callable[[Model], list[Prepared]]:
+        messages = asking.chat_messages(body, self.calls)
+
+        def prepare(model: Model) -> list[Prepared]:
+            if "tools" in options and OPEN not in model.core.chat_template:
+                why = "the model's chat template has no place for tools, or a form of calls that is not known"
+                raise Problem(400, why, param="tools", code="unsupported_parameter")
+            return [model.prepare(messages, **asking.nth_seed(options, i)) for i in range(body.n or 1)]
+
+        return prepare
+
+    async def complete(self, body: CompletionBody, request: Request) -> Response:
+        """Continuations of plain texts."""
+        prompts, options, n = asking.completion_prompts(body), asking.completion_options(body), body.n or 1
+        echo: list[str] = []
+
+        def prepare(model: Model) -> list[Prepared]:
+            most = model.engine.options.n_requests + self.config.limits.n_waiting
+            if len(prompts) > 1 and len(prompts) * n > most:
+                why = f"prompt: at most {most} answers are written for a request, not {len(prompts) * n}"
+                raise Problem(400, why, param="prompt")
+            for prompt in prompts if body.echo else ():
+                echo.append(prompt if isinstance(prompt, str) else model.detokenize(prompt))
+            return [
+                model.prepare_prompt(prompt, **asking.nth_seed(options, i))
+                for prompt in prompts
+                for i in range(n)
+            ]
+
+        def form(naming: Naming) -> Form:
+            return Choices(naming, self._wanted(body, body.logprobs is not None, n, echo))
+
+        fields = asking.completion_fields()
+        return await self._answer(
+            _Question(kind="text", body=body, prepare=prepare, form=form, fields=fields), request
+        )
+
+    def _wanted(self, body: Sampling, logprobs: bool, n: int, echo: Sequence[str] = ()) -> Wanted:
+        """What a body says of the form of its answers."""
+        return Wanted(
+            live=body.aspd is not None and body.aspd.stream == "live",
+            usage=body.stream_options is not None and body.stream_options.include_usage,
+            logprobs=logprobs,
+            n=n,
+            echo=echo,
+            tools=asking.tool_names(body),
+            told=self.metrics.count,
+            called=self.calls.keep,
+        )
+
+    async def _answer(self, question: _Question, request: Request) -> Response:
+        body = question.body
+        async with AsyncExitStack() as stack:
+            entry = self.pool.entry(body.model)
+            engine = await stack.enter_async_context(self.pool.use(body.model))
+            with by_field(question.fields):
+                streams = await self._ask(engine, question.prepare)
+            naming = Naming.new(question.kind, entry.name)
+            form = question.form(naming)
             stack.callback(self._forget, naming.id)
             self.under_way[naming.id] = streams
             if not body.stream:
-                return await _unless_gone(answering.whole(naming, streams, wanted), streams, request)
-            lines = answering.pieces(naming, streams, wanted)
-            return EventStream(lines, stack.pop_all(), self.config.limits.send_s)
+                return await _unless_gone(form.whole(streams), streams, request)
+            return EventStream(form.pieces(streams), stack.pop_all(), self.config.limits.send_s)
 
-    async def _ask(
-        self, engine: EngineLoop, prepare: Callable[[Model, int], Prepared], n: int
-    ) -> list[Stream]:
+    async def _ask(self, engine: EngineLoop, prepare: Callable[[Model], list[Prepared]]) -> list[Stream]:
         """Streams that the engine has accepted. Raises Problem, AspdError, ValueError."""
-        prepared = await asyncio.to_thread(lambda: [prepare(engine.model, number) for number in range(n)])
+        prepared = await asyncio.to_thread(prepare, engine.model)
         try:
             streams = engine.ask(prepared)
         except QueueFullError as error:
@@ -137,6 +195,15 @@ class Server:
     def _forget(self, answer_id: str) -> None:
         for stream in self.under_way.pop(answer_id, []):
             stream.cancel()
+
+    def end_answers(self) -> None:
+        """Cancels all answers under way, and those that wait; each is told as far as it is."""
+        for streams in self.under_way.values():
+            for stream in streams:
+                stream.cancel()
+        for entry in self.pool.entries.values():
+            if entry.engine is not None:
+                entry.engine.refuse()
 
     def control(self, body: ControlBody) -> dict[str, Any]:
         """Ends an answer, or one of its branches. Raises Problem, ValueError."""
@@ -157,29 +224,26 @@ class Server:
 
     def models(self) -> dict[str, Any]:
         """All models that a request may name."""
-        data = []
-        for entry in self.pool.entries.values():
-            said: dict[str, Any] = {"loaded": entry.loaded}
-            if entry.embedder is not None:
-                said |= {"embeddings": entry.embedder.n_embd}
-            if entry.engine is not None:
-                model = entry.engine.model
-                said |= {
-                    "protocol": model.protocol,
-                    "n_ctx": model.n_ctx,
-                    "description": model.description,
-                    "chat": model.has_chat_template,
-                }
-            data.append(
-                {
-                    "id": entry.name,
-                    "object": "model",
-                    "created": entry.created,
-                    "owned_by": "aspd-local",
-                    "aspd": said,
-                }
-            )
-        return {"object": "list", "data": data}
+        return {"object": "list", "data": [self._model(entry) for entry in self.pool.entries.values()]}
+
+    def model(self, name: str) -> dict[str, Any]:
+        """One of them. Raises Problem (404)."""
+        return self._model(self.pool.entry(name))
+
+    def _model(self, entry: Entry) -> dict[str, Any]:
+        said: dict[str, Any] = {"loaded": entry.loaded}
+        if entry.embedder is not None:
+            said |= {"embeddings": entry.embedder.n_embd}
+        if entry.engine is not None:
+            model = entry.engine.model
+            said |= {
+                "protocol": model.protocol,
+                "n_ctx": model.n_ctx,
+                "description": model.description,
+                "chat": model.has_chat_template,
+            }
+        about = {"id": entry.name, "object": "model", "created": entry.created, "owned_by": "aspd-local"}
+        return {**about, "aspd": said}
 
     async def embeddings(self, body: EmbeddingsBody, request: Request) -> Response:
         """Vectors of texts."""
@@ -229,23 +293,35 @@ def application(server: Server) -> ASGIApp:
         redoc_url=None,
         responses=_ERRORS,
     )
-    app.router.route_class = _Route
-    _add_handlers(app)
+    app.router.route_class = ParsedRoute
+    add_handlers(app)
     _add_routes(app, server)
-    return Guard(_Counted(app, server.metrics), config)
+    return Guard(Counted(app, server.metrics), config)
 
 
 def _add_routes(app: FastAPI, server: Server) -> None:
+    def admit(body: Body) -> None:
+        if server.config.strict:
+            asking.check_strict(body)
+
     @app.post("/v1/chat/completions")
     async def chat_completions(body: ChatBody, request: Request) -> Response:
+        admit(body)
         return await server.chat(body, request)
 
     @app.post("/v1/completions")
     async def completions(body: CompletionBody, request: Request) -> Response:
+        admit(body)
         return await server.complete(body, request)
+
+    @app.post("/v1/responses")
+    async def responses(body: ResponseBody, request: Request) -> Response:
+        admit(body)
+        return await server.respond(body, request)
 
     @app.post("/v1/embeddings")
     async def embeddings(body: EmbeddingsBody, request: Request) -> Response:
+        admit(body)
         return await server.embeddings(body, request)
 
     @app.post("/v1/chat/completions/control")
@@ -255,6 +331,10 @@ def _add_routes(app: FastAPI, server: Server) -> None:
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
         return server.models()
+
+    @app.get("/v1/models/{name:path}")
+    async def model(name: str) -> dict[str, Any]:
+        return server.model(name)
 
     @app.get("/health")
     async def health() -> Response:
@@ -281,78 +361,6 @@ def _add_routes(app: FastAPI, server: Server) -> None:
         return FileResponse(str(page / "index.html"))
 
     app.mount("/page", StaticFiles(directory=str(page)), name="page")
-
-
-def _add_handlers(app: FastAPI) -> None:
-    async def problem(_request: Request, error: Exception) -> Response:
-        found = problem_of(error)
-        if found.status >= 500 and not isinstance(error, Problem):
-            _log.error("%s", error, exc_info=error)
-        return JSONResponse(found.body(), found.status, headers=found.headers)
-
-    async def invalid(_request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        return JSONResponse(_first_fault(error.errors()).body(), 400)
-
-    async def http(_request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        return JSONResponse(
-            Problem(error.status_code, str(error.detail)).body(), error.status_code, headers=error.headers
-        )
-
-    for kind in (Problem, AspdError, ValueError, Exception):
-        app.add_exception_handler(kind, problem)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(HTTPException, http)
-
-
-def _first_fault(faults: Sequence[Any]) -> Problem:
-    """The first thing wrong with a body, by the name of its field."""
-    fault = faults[0]
-    place = ".".join(str(part) for part in fault["loc"][1:])[:200]
-    if fault["type"] == "extra_forbidden":
-        return Problem(400, f"{place} is not supported", param=place, code="unsupported_parameter")
-    return Problem(400, f"{place}: {fault['msg']}", param=place or None)
-
-
-class _Parsed(Request):
-    """A request whose body the guard has parsed already."""
-
-    async def json(self) -> Any:
-        """The body, once more."""
-        return self.scope[PARSED] if PARSED in self.scope else await super().json()
-
-
-class _Route(APIRoute):
-    """A route that does not parse bodies a second time."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """As FastAPI's, around the parsed body."""
-        handle = super().get_route_handler()
-
-        async def handle_parsed(request: Request) -> Response:
-            return await handle(_Parsed(request.scope, request.receive))
-
-        return handle_parsed
-
-
-class _Counted:
-    """Counts requests by route and status."""
-
-    def __init__(self, app: FastAPI, metrics: Metrics) -> None:
-        self._app = app
-        self._metrics = metrics
-        self._routes = {path for route in app.routes if (path := getattr(route, "path", None))}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_counted(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                path = scope["path"]
-                route = path if path in self._routes else "other"
-                self._metrics.requests.labels(route, str(message["status"])).inc()
-            await send(message)
-
-        await self._app(scope, receive, send_counted if scope["type"] == "http" else send)
 
 
 async def _unless_gone(

@@ -6,6 +6,8 @@ events, as soon as it is decoded: an aware client reads only events, any other o
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -16,17 +18,23 @@ from aspd_local.server.loop import Timed
 from aspd_local.server.tools import Call, Said
 
 VERSION = 1  # of the key `aspd`
-Kind = Literal["chat", "text"]
+Kind = Literal["chat", "text", "response"]
+_PREFIXES: dict[Kind, str] = {"chat": "chatcmpl-", "text": "cmpl-", "response": "resp_"}
 
 
 @dataclass(frozen=True)
 class Naming:
-    """What every chunk of an answer repeats. kind: "chat" or "text", a plain completion."""
+    """What every chunk of an answer repeats. kind: "text": a plain completion."""
 
     kind: Kind
     id: str
     model: str
     created: int
+
+    @classmethod
+    def new(cls, kind: Kind, model: str) -> Naming:
+        """Of an answer that begins now."""
+        return cls(kind, _PREFIXES[kind] + secrets.token_hex(12), model, int(time.time()))
 
     def chunk(self, choice: dict[str, Any] | None, **more: Any) -> dict[str, Any]:
         """A chunk of a stream; without a choice: the one that tells the usage."""
@@ -58,10 +66,15 @@ class Naming:
         return {"index": index, "delta": {"tool_calls": said}, "logprobs": None, "finish_reason": None}
 
     def choice(
-        self, index: int, answer: Answer, logprobs: Sequence[TokenLogprob] | None, said: Said
+        self,
+        index: int,
+        answer: Answer,
+        logprobs: Sequence[TokenLogprob] | None,
+        said: Said,
+        echoed: str = "",
     ) -> dict[str, Any]:
-        """A choice of a whole answer."""
-        body: dict[str, Any] = {"text": answer.text}
+        """A choice of a whole answer. echoed: what a plain text begins with."""
+        body: dict[str, Any] = {"text": echoed + answer.text}
         if self.kind == "chat":
             body = {"message": {"role": "assistant", "content": said.content, "refusal": None}}
             if said.calls:
@@ -79,16 +92,17 @@ class Naming:
         if told is None:
             return None
         if self.kind == "chat":
-            return {
-                "content": [
-                    {**_logprob(each), "top_logprobs": list(map(_logprob, each.top))} for each in told
-                ]
-            }
+            return {"content": chat_logprobs(told)}
         return {
             "tokens": [_spelling(each) for each in told],
             "token_logprobs": [each.logprob for each in told],
             "top_logprobs": [{_spelling(other): other.logprob for other in each.top} for each in told],
         }
+
+
+def chat_logprobs(told: Sequence[TokenLogprob]) -> list[dict[str, Any]]:
+    """As chats and responses tell tokens."""
+    return [{**_logprob(each), "top_logprobs": list(map(_logprob, each.top))} for each in told]
 
 
 def finish_reason(answer: Answer, said: Said) -> str:
@@ -104,20 +118,21 @@ def _logprob(token: TokenLogprob) -> dict[str, Any]:
     return {"token": _spelling(token), "logprob": token.logprob, "bytes": list(token.piece)}
 
 
-def usage(answers: Sequence[Answer]) -> dict[str, Any]:
-    """Tokens of all choices; the prompt counts once, as with OpenAI."""
-    prompt = answers[0].usage.prompt_tokens
+def usage(answers: Sequence[Answer], n: int) -> dict[str, Any]:
+    """Tokens of all choices, n for each prompt; a prompt counts once, as with OpenAI."""
+    asked = answers[::n]
+    prompt = sum(answer.usage.prompt_tokens for answer in asked)
     completion = sum(answer.usage.completion_tokens for answer in answers)
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": answers[0].usage.cached_tokens},
+        "prompt_tokens_details": {"cached_tokens": sum(answer.usage.cached_tokens for answer in asked)},
     }
 
 
-def structure(answer: Answer) -> dict[str, Any]:
-    """The key `aspd` of a last chunk or a whole answer."""
+def structure(answer: Answer, n_before: int = 0) -> dict[str, Any]:
+    """The key `aspd` of a last chunk or a whole answer. n_before: code points before the answer's text."""
     t = answer.timings
     return {
         "v": VERSION,
@@ -132,7 +147,7 @@ def structure(answer: Answer) -> dict[str, Any]:
                     {
                         "id": f"{number}.{i}",
                         "title": branch.title,
-                        "span": list(branch.span),
+                        "span": [n_before + at for at in branch.span],
                         "tokens": branch.n_tokens,
                         "reason": branch.end_reason,
                     }
@@ -144,9 +159,9 @@ def structure(answer: Answer) -> dict[str, Any]:
     }
 
 
-def facts(answer: Answer) -> dict[str, Any]:
-    """What a last chunk and a whole answer say of how it was written."""
-    return {"aspd": structure(answer), "timings": timings(answer)}
+def facts(answer: Answer, n_before: int = 0) -> dict[str, Any]:
+    """What a last chunk and a whole answer say of how it was written. n_before: as in structure()."""
+    return {"aspd": structure(answer, n_before), "timings": timings(answer)}
 
 
 def timings(answer: Answer) -> dict[str, Any]:

@@ -15,19 +15,19 @@ class Limits:
 
     Attributes:
         body_bytes: of a request's body, as much as chat templates are rendered from.
-        n_choices: most answers to one request.
         n_waiting: most answers that wait for their turn, over those that the engine works at.
         read_s: seconds for a body to arrive. send_s: seconds in which a client takes no byte before its
             answer is cancelled.
         shutdown_s: seconds that answers under way may still take when the server shall end.
+        idle_s: seconds that a connection without a request stays open; longer than clients keep theirs.
     """
 
     body_bytes: int = 4 << 20
-    n_choices: int = 8
     n_waiting: int = 64
     read_s: float = 30.0
     send_s: float = 30.0
     shutdown_s: float = 10.0
+    idle_s: int = 120
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,7 @@ class ServerConfig:
         keep_alive: seconds that a model stays in memory after its last answer; negative: for ever.
         memory_bytes: of all models in memory together; None: no limit.
         engine: settings of every model.
+        strict: fields of requests that would be accepted without effect are refused.
         offline: fetch nothing. n_gpu_layers: as in Model.
     """
 
@@ -56,6 +57,7 @@ class ServerConfig:
     origins: tuple[str, ...] = ()
     keep_alive: float = 300.0
     memory_bytes: int | None = None
+    strict: bool = False
     offline: bool = False
     n_gpu_layers: int = -1
     engine: EngineSettings = field(default_factory=EngineSettings)

@@ -10,6 +10,7 @@ from typing import Any
 
 from aspd_local.embedder import Embedder
 from aspd_local.errors import ContextFullError
+from aspd_local.server.asking import prompts_of
 from aspd_local.server.problems import Problem
 from aspd_local.server.schemas import EmbeddingsBody
 
@@ -21,7 +22,7 @@ async def embeddings(body: EmbeddingsBody, embedder: Embedder, name: str) -> dic
     if body.dimensions not in (None, embedder.n_embd):
         why = f"vectors of {name} have {embedder.n_embd} numbers; others are not supported"
         raise Problem(400, why, param="dimensions", code="unsupported_parameter")
-    texts = _texts(body.input)
+    texts = prompts_of(body.input)
     if any(not text for text in texts):
         raise Problem(400, "input has an empty text", param="input")
     ids = await asyncio.to_thread(
@@ -39,14 +40,6 @@ async def embeddings(body: EmbeddingsBody, embedder: Embedder, name: str) -> dic
     n_tokens = sum(map(len, ids))
     usage = {"prompt_tokens": n_tokens, "total_tokens": n_tokens}
     return {"object": "list", "data": data, "model": name, "usage": usage}
-
-
-def _texts(said: str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]]) -> list[str | list[int]]:
-    if isinstance(said, str):
-        return [said]
-    if isinstance(said[0], int):
-        return [[token for token in said if isinstance(token, int)]]
-    return [text if isinstance(text, str) else list(text) for text in said if not isinstance(text, int)]
 
 
 def _encoded(vector: Sequence[float]) -> str:

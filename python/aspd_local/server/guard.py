@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,11 +19,12 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aspd_local.server.config import LOOPBACK, ServerConfig
-from aspd_local.server.problems import Problem
+from aspd_local.server.problems import Problem, ending
 
 _OPEN = frozenset({"/health"})  # without a key
 PARSED = "aspd.body"  # of a scope: the body as JSON
-_METHODS = "GET, POST, OPTIONS"
+_METHODS = "GET, HEAD, POST, OPTIONS"
+_HEADERS = re.compile(r"[\w!#$%&'*+.^`|~, -]{1,4096}", re.ASCII)  # names of headers, as a browser lists them
 _SECURITY = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -47,15 +49,27 @@ class Guard:
             return
         headers = Headers(scope=scope)
         origin = headers.get("origin")
-        cors = self._cors(origin)
+        cors = self._cors(origin, headers)
+        is_head = scope["method"] == "HEAD"
+        if is_head:  # what GET would answer, without its body
+            scope = {**scope, "method": "GET"}
+        begun = False
 
         async def send_with(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 more = [
                     (key.lower().encode(), value.encode()) for key, value in {**_SECURITY, **cors}.items()
                 ]
                 message = {**message, "headers": [*message["headers"], *more]}
+            elif is_head and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
             await send(message)
+
+        async def tell(problem: Problem) -> None:
+            answer = JSONResponse(problem.body(), problem.status, headers=problem.headers)
+            await answer(scope, receive, send_with)
 
         try:
             self._check_place(headers, origin)
@@ -67,10 +81,14 @@ class Guard:
                 self._check_type(headers)
                 receive = await self._body(scope, headers, receive)
         except Problem as problem:
-            answer = JSONResponse(problem.body(), problem.status, headers=problem.headers)
-            await answer(scope, receive, send_with)
+            await tell(problem)
             return
-        await self._app(scope, receive, send_with)
+        try:
+            await self._app(scope, receive, send_with)
+        except asyncio.CancelledError:  # the server ends, and this request did not in its time
+            if begun:
+                raise
+            await tell(ending())
 
     # --- who asks ----------------------------------------------------------------------------------
 
@@ -93,15 +111,29 @@ class Guard:
         # The page's own: the same host and port as those it is asked for.
         return said in (f"http://{host.lower()}", f"https://{host.lower()}")
 
-    def _cors(self, origin: str | None) -> dict[str, str]:
+    def _cors(self, origin: str | None, headers: Headers) -> dict[str, str]:
+        """What lets a page of an allowed origin ask; a preflight gets the headers that it asks for."""
         if origin is None or origin.rstrip("/").lower() not in self._origins:
             return {}
-        return {
+        found = {
             "Access-Control-Allow-Origin": origin,
-            "Access-Control-Allow-Methods": _METHODS,
-            "Access-Control-Allow-Headers": "authorization, content-type",
+            "Access-Control-Expose-Headers": "Retry-After",
             "Vary": "Origin",
         }
+        if headers.get("access-control-request-method") is None:
+            return found
+        asked = headers.get("access-control-request-headers", "")
+        found |= {
+            "Access-Control-Allow-Methods": _METHODS,
+            "Access-Control-Allow-Headers": asked
+            if _HEADERS.fullmatch(asked)
+            else "authorization, content-type",
+            "Access-Control-Max-Age": "600",
+            "Vary": "Origin, Access-Control-Request-Headers",
+        }
+        if headers.get("access-control-request-private-network") == "true":
+            found["Access-Control-Allow-Private-Network"] = "true"
+        return found
 
     def _check_key(self, scope: Scope, headers: Headers) -> None:
         path = scope["path"]

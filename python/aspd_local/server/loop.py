@@ -113,6 +113,7 @@ class EngineLoop:
         self._new: deque[Stream] = deque()
         self._streams: dict[int, Stream] = {}
         self._closing = False
+        self._refusing = False
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="aspd-engine", daemon=True)
         self._thread.start()
@@ -127,7 +128,10 @@ class EngineLoop:
 
         Raises:
             QueueFullError: they are too many together with those under way.
+            CancelledError: after refuse().
         """
+        if self._refusing:
+            raise CancelledError("no more answers are begun")
         streams = [Stream(self, each) for each in prepared]
         with self._wake:
             if self._closing or self.n_under_way + len(streams) > self._most:
@@ -142,6 +146,13 @@ class EngineLoop:
             if stream.request_id is not None:
                 self.model.cancel(stream.request_id)
             self._wake.notify()
+
+    def refuse(self) -> None:
+        """Begins no answer any more, nor one that the engine does not know yet."""
+        with self._wake:
+            self._refusing = True
+            for stream in self._new:
+                stream.cancelled = True
 
     def close(self) -> None:
         """Cancels what is under way and ends the thread. The model stays."""

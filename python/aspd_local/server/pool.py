@@ -68,7 +68,8 @@ class Pool:
         """The model of this name; the first for None. Raises Problem (404)."""
         found = self.entries.get(self._config.default_model if name is None else name)
         if found is None:
-            raise Problem(404, f"there is no model {name!r} here", param="model", code="model_not_found")
+            why = f"there is no model {name!r} here; there are: {', '.join(self.entries)}"
+            raise Problem(404, why[:1000], param="model", code="model_not_found")
         return found
 
     @asynccontextmanager

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Any
 
-from aspd_local.errors import AspdError, ContextFullError, DownloadError, ModelError, ProtocolError
+from aspd_local.errors import (
+    AspdError,
+    CancelledError,
+    ContextFullError,
+    DownloadError,
+    ModelError,
+    ProtocolError,
+)
 
 _STATUS: dict[type[AspdError], tuple[int, str]] = {
     DownloadError: (503, "model_not_available"),
@@ -20,7 +30,8 @@ class Problem(Exception):  # noqa: N818 - it is what a client gets, not only an 
 
     Attributes:
         status: of HTTP. message: one line for a person. param: the field at fault; None: none.
-        code: one word for a program. headers: more headers of the answer.
+        code: one word for a program; that of the status, where none is told.
+        headers: more headers of the answer.
     """
 
     def __init__(
@@ -36,7 +47,7 @@ class Problem(Exception):  # noqa: N818 - it is what a client gets, not only an 
         self.status = status
         self.message = message
         self.param = param
-        self.code = code
+        self.code = code or re.sub(r"\W+", "_", HTTPStatus(status).phrase.lower())
         self.headers = dict(headers or {})
 
     def body(self) -> dict[str, Any]:
@@ -47,7 +58,7 @@ class Problem(Exception):  # noqa: N818 - it is what a client gets, not only an 
                 "message": self.message,
                 "type": kind,
                 "param": self.param,
-                "code": self.code or self.status,
+                "code": self.code,
             }
         }
 
@@ -57,7 +68,9 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, Problem):
         return error
     if isinstance(error, ContextFullError):
-        return Problem(400, error.message, param="messages", code="context_length_exceeded")
+        return Problem(400, _too_long(error), code="context_length_exceeded")
+    if isinstance(error, CancelledError):  # before it began, by the server's end
+        return ending()
     if isinstance(error, ValueError):
         return Problem(400, str(error))
     for kind, (status, code) in _STATUS.items():
@@ -66,6 +79,37 @@ def problem_of(error: Exception) -> Problem:
     return Problem(500, "something went wrong inside the server; its log says what")
 
 
+def _too_long(error: ContextFullError) -> str:
+    """With the words by which clients know this error (LiteLLM, LangChain): they shorten the chat then."""
+    return (
+        f"{error.message}: the prompt is too long, this model's maximum context length is "
+        f"{error.available} tokens and the request needs {error.needed} or more"
+    )
+
+
+@contextmanager
+def by_field(fields: Mapping[str, str]) -> Iterator[None]:
+    """What goes wrong inside is told by the name of the client's field.
+
+    fields: by a word of the error's message; "" for the field that is too long for the context.
+    """
+    try:
+        yield
+    except (ValueError, AspdError) as error:
+        problem = problem_of(error)
+        if isinstance(error, ContextFullError):
+            problem.param = fields.get("")
+        elif problem.status == 400:
+            words = set(re.findall(r"\w+", problem.message))
+            problem.param = next((field for word, field in fields.items() if word in words), None)
+        raise problem from error
+
+
 def busy(message: str) -> Problem:
     """No room now; the client shall come again."""
     return Problem(503, message, code="busy", headers={"Retry-After": "1"})
+
+
+def ending() -> Problem:
+    """The server ends before this request could be answered."""
+    return Problem(503, "the server is shutting down", code="shutting_down", headers={"Retry-After": "5"})

@@ -1,101 +1,12 @@
-"""Bodies of requests, field by field. A field that is not known is refused by its name, never ignored."""
+"""Bodies of requests, field by field; fields.py tells what they share."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictInt,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import Field, StrictBool, StrictInt, StringConstraints, model_validator
 
-MOST_TOKENS = 2**31 - 1
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Name = Annotated[str, StringConstraints(max_length=256)]
-MOST_DEEP = 64  # levels of an object whose fields are the client's own
-
-
-def _shallow(said: dict[str, Any]) -> dict[str, Any]:
-    level: list[Any] = [said]
-    for _ in range(MOST_DEEP):
-        inner = (each.values() if isinstance(each, dict) else each for each in level)
-        level = [value for values in inner for value in values if isinstance(value, dict | list)]
-        if not level:
-            return said
-    raise ValueError(f"nested more than {MOST_DEEP} deep")
-
-
-Object = Annotated[dict[str, Any], AfterValidator(_shallow)]
-Stop = str | Annotated[list[str], Field(max_length=16)] | None
-
-
-class Body(BaseModel):
-    """Of any request."""
-
-    model_config = ConfigDict(extra="forbid", strict=False, protected_namespaces=())
-
-
-class Extension(Body):
-    """What other servers do not have.
-
-    stream "live": chunks carry the events of branches as they happen. parallel, plan, max_branches,
-    draft_check: as in aspd_local.options.Options.
-    """
-
-    stream: Literal["reading", "live"] = "reading"
-    parallel: Name = "auto"
-    plan: Literal["auto", "always"] = "auto"
-    max_branches: Annotated[StrictInt, Field(ge=1, le=16)] = 16
-    draft_check: Literal["none", "lead", "cut", "exact"] = "none"
-
-
-class StreamOptions(Body):
-    """include_usage: a last chunk without choices says how many tokens it took."""
-
-    include_usage: StrictBool = False
-
-
-class Sampling(Body):
-    """What all ways to ask share, under the names of OpenAI and of llama.cpp."""
-
-    model: Name | None = None
-    stream: StrictBool | None = None
-    stream_options: StreamOptions | None = None
-    n: Annotated[StrictInt, Field(ge=1, le=8)] | None = None
-    temperature: Annotated[Number, Field(ge=0, le=100)] | None = None
-    top_p: Annotated[Number, Field(gt=0, le=1)] | None = None
-    top_k: Annotated[StrictInt, Field(ge=0, le=MOST_TOKENS)] | None = None
-    min_p: Annotated[Number, Field(ge=0, le=1)] | None = None
-    repeat_penalty: Annotated[Number, Field(gt=0, le=10)] | None = None
-    presence_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
-    frequency_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
-    dry_multiplier: Annotated[Number, Field(ge=0, le=100)] | None = None
-    dry_base: Annotated[Number, Field(ge=1, le=100)] | None = None
-    dry_allowed_length: Annotated[StrictInt, Field(ge=0, le=MOST_TOKENS)] | None = None
-    dry_penalty_last_n: Annotated[StrictInt, Field(ge=-1, le=MOST_TOKENS)] | None = None
-    dry_sequence_breakers: (
-        Annotated[list[Annotated[str, StringConstraints(max_length=40)]], Field(max_length=64)] | None
-    ) = None
-    xtc_probability: Annotated[Number, Field(ge=0, le=1)] | None = None
-    xtc_threshold: Annotated[Number, Field(ge=0, le=1)] | None = None
-    loop_guard: StrictBool | None = None
-    logit_bias: (
-        Annotated[dict[Name, Annotated[Number, Field(ge=-100, le=100)]], Field(max_length=1024)] | None
-    ) = None
-    seed: Annotated[StrictInt, Field(ge=-(2**63), lt=2**64)] | None = None
-    stop: Stop = None
-    max_tokens: Annotated[StrictInt, Field(ge=1, le=MOST_TOKENS)] | None = None
-    grammar: Annotated[str, StringConstraints(max_length=1 << 16)] | None = None
-    user: str | None = None
-    metadata: Object | None = None
-    store: Literal[False] | None = None
-    aspd: Extension | None = None
+from aspd_local.server.fields import WITHOUT_EFFECT, Body, Count, Name, Object, Sampling, Unheeded
 
 
 class TextPart(Body):
@@ -103,13 +14,28 @@ class TextPart(Body):
 
     type: Literal["text"]
     text: str
+    cache_control: Unheeded = None
+    prompt_cache_breakpoint: Unheeded = None
+
+
+class RefusalPart(Body):
+    """A part of what an assistant said in an earlier turn, elsewhere."""
+
+    type: Literal["refusal"]
+    refusal: str
+
+    @property
+    def text(self) -> str:
+        """As any part's."""
+        return self.refusal
 
 
 class CalledFunction(Body):
     """Of a call. arguments: a JSON object, as text."""
 
     name: Name
-    arguments: str
+    arguments: str = ""
+    parsed_arguments: Unheeded = None
 
 
 class ToolCall(Body):
@@ -118,25 +44,36 @@ class ToolCall(Body):
     id: Name
     type: Literal["function"] = "function"
     function: CalledFunction
-    index: int | None = None
+    index: Unheeded = None
+    provider_specific_fields: Unheeded = None
+    cache_control: Unheeded = None
+
+
+ContentPart = Annotated[TextPart | RefusalPart, Field(discriminator="type")]
 
 
 class ChatMessage(Body):
-    """One turn. What templates have no place for, such as a name, is accepted only where it is empty."""
+    """One turn."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | Annotated[list[TextPart], Field(max_length=1024)] | None = None
+    content: str | Annotated[list[ContentPart], Field(max_length=1024)] | None = None
+    refusal: str | None = None
     tool_calls: Annotated[list[ToolCall], Field(max_length=64)] | None = None
     tool_call_id: Name | None = None
-    name: None = None
-    refusal: None = None
-    audio: None = None
-    annotations: Annotated[list[Any], Field(max_length=0)] | None = None
-    function_call: None = None
+
+    name: Unheeded = None
+    annotations: Unheeded = None
+    parsed: Unheeded = None
+    reasoning: Unheeded = None
+    reasoning_content: Unheeded = None
+    reasoning_details: Unheeded = None
+    thinking_blocks: Unheeded = None
+    provider_specific_fields: Unheeded = None
+    cache_control: Unheeded = None
 
     @model_validator(mode="after")
     def _whole(self) -> ChatMessage:
-        if self.content is None and not self.tool_calls:
+        if self.content is None and self.refusal is None and not self.tool_calls:
             raise ValueError("a message has content, or an assistant's tool_calls")
         if self.tool_calls and self.role != "assistant":
             raise ValueError("only an assistant has tool_calls")
@@ -159,6 +96,7 @@ class Tool(Body):
 
     type: Literal["function"]
     function: Function
+    cache_control: Unheeded = None
 
 
 class NamedFunction(Body):
@@ -194,26 +132,37 @@ class ChatBody(Sampling):
     """POST /v1/chat/completions."""
 
     messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=4096)]
-    max_completion_tokens: Annotated[StrictInt, Field(ge=1, le=MOST_TOKENS)] | None = None
+    max_completion_tokens: Count | None = None
     logprobs: StrictBool | None = None
     top_logprobs: Annotated[StrictInt, Field(ge=0, le=20)] | None = None
     response_format: ResponseFormat | None = None
     tools: Annotated[list[Tool], Field(max_length=128)] | None = None
     tool_choice: Literal["auto", "none", "required"] | NamedTool | None = None
-    parallel_tool_calls: Literal[True] | None = None
+    parallel_tool_calls: StrictBool | None = None
+
+    reasoning_effort: Unheeded = None
+    prediction: Unheeded = None
+    modalities: Annotated[list[Literal["text"]] | None, WITHOUT_EFFECT] = None
+    verbosity: Annotated[Literal["medium"] | None, WITHOUT_EFFECT] = None
+
+
+TokenId = Annotated[StrictInt, Field(ge=0, lt=2**31)]
+TokenIds = Annotated[list[TokenId], Field(max_length=1 << 20)]
 
 
 class CompletionBody(Sampling):
-    """POST /v1/completions."""
+    """POST /v1/completions. prompt: texts, or token ids of texts."""
 
-    prompt: str | Annotated[list[str], Field(min_length=1, max_length=1)]
+    prompt: (
+        str
+        | Annotated[list[str], Field(min_length=1, max_length=2048)]
+        | Annotated[TokenIds, Field(min_length=1)]
+        | Annotated[list[Annotated[TokenIds, Field(min_length=1)]], Field(min_length=1, max_length=2048)]
+    )
     logprobs: Annotated[StrictInt, Field(ge=0, le=20)] | None = None
-    echo: Literal[False] | None = None
-    suffix: None = None
-    best_of: Literal[1] | None = None
-
-
-TokenIds = Annotated[list[Annotated[StrictInt, Field(ge=0, lt=2**31)]], Field(max_length=1 << 20)]
+    echo: StrictBool | None = None
+    suffix: Annotated[Literal[""] | None, WITHOUT_EFFECT] = None
+    best_of: Annotated[Literal[1] | None, WITHOUT_EFFECT] = None
 
 
 class EmbeddingsBody(Body):
@@ -228,7 +177,7 @@ class EmbeddingsBody(Body):
     )
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[StrictInt, Field(ge=1)] | None = None
-    user: str | None = None
+    user: Unheeded = None
 
 
 class ControlBody(Body):

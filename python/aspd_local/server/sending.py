@@ -1,6 +1,7 @@
 """Server-sent events as unmodified clients bear them: `data:` lines alone, a keep-alive of one line.
 
-No `event:` or `id:` lines, no comment with a blank line behind it: some clients stop at each of them.
+No `id:` lines, no comment with a blank line behind it, and `event:` lines in responses alone, whose clients
+know them: some clients stop at each of these.
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ DONE = b"data: [DONE]\n\n"
 def data_line(body: dict[str, Any]) -> bytes:
     """An event of the stream."""
     return b"data: " + json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+
+
+def event_lines(body: dict[str, Any]) -> bytes:
+    """An event that has a type, which its own line names too."""
+    return f"event: {body['type']}\n".encode() + data_line(body)
 
 
 async def gone(receive: Receive) -> None:

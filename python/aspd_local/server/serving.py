@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +14,8 @@ import uvicorn
 from aspd_local.errors import ModelError
 from aspd_local.server.app import Server, application
 from aspd_local.server.config import ServerConfig
+
+_LAST_STEP_S = 5.0  # for answers that were cancelled to tell what they have
 
 
 def listen(config: ServerConfig) -> socket.socket:
@@ -52,17 +56,34 @@ class Announcing(uvicorn.Server):
 
     def __init__(self, config: ServerConfig, ready: Callable[[], None]) -> None:
         self.inside = Server(config)
+        limits = config.limits
         settings = uvicorn.Config(
             application(self.inside),
+            # The same everywhere, whatever else is installed: with httptools requests fail that offer to go
+            # on with HTTP/2 (Java's client, curl --http2).
+            http="h11",
+            loop="asyncio",
+            ws="none",
             log_config=None,
             access_log=False,
             server_header=False,
             lifespan="on",
-            timeout_graceful_shutdown=round(config.limits.shutdown_s),
+            headers=[("Keep-Alive", f"timeout={limits.idle_s}")],
+            timeout_keep_alive=limits.idle_s + 5,  # never before the time that was announced
+            timeout_graceful_shutdown=math.ceil(limits.shutdown_s + _LAST_STEP_S),
         )
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # we say it ourselves
         super().__init__(settings)
         self._ready = ready
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, but answers that are not over in time end as cancelled ones do."""
+        limit = self.inside.config.limits.shutdown_s
+        timer = asyncio.get_running_loop().call_later(limit, self.inside.end_answers)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            timer.cancel()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn's; then tells."""

@@ -72,11 +72,43 @@ def _call(inner: str, names: Sequence[str]) -> Call | None:
     return Call("call_" + secrets.token_hex(12), name, json.dumps(arguments, ensure_ascii=False), text)
 
 
+class CallFilter:
+    """Lets the text of an answer pass but for its calls, and holds back what may be one."""
+
+    def __init__(self) -> None:
+        self._read = ""  # the text so far
+        self._passed = ""
+
+    def feed(self, text: str) -> str:
+        """What may pass now: nothing from the first call on, nor the white space before it."""
+        self._read += text
+        before, found, _ = self._read.partition(OPEN)
+        held = before.rstrip() if found else self._read.rstrip()
+        if not found:
+            most = max((n for n in range(len(OPEN)) if held.endswith(OPEN[:n])), default=0)
+            held = held[: len(held) - most].rstrip() if most else held
+        more, self._passed = held[len(self._passed) :], held
+        return more
+
+    def rest(self, content: str) -> str:
+        """What of a finished answer's content has not passed yet."""
+        return content[len(self._passed) :]
+
+
 def spelt(name: str, arguments: str) -> str:
-    """A call as the model would have written it. Raises ValueError: the arguments are no JSON object."""
-    said = json.loads(arguments)
+    """A call as the model would have written it.
+
+    Arguments that are no JSON object, as a model may have written them elsewhere, stand there as a string:
+    they must not end the chat.
+    """
+    said: Any = {}
+    if arguments.strip():
+        try:
+            said = json.loads(arguments)
+        except (ValueError, RecursionError):
+            said = None
     if not isinstance(said, dict):
-        raise ValueError("the arguments of a call are a JSON object")
+        said = arguments
     return f"{OPEN}\n{json.dumps({'name': name, 'arguments': said}, ensure_ascii=False)}\n{CLOSE}"
 
 
@@ -115,5 +147,5 @@ class Remembered:
             self._texts.popitem(last=False)
 
     def text(self, call_id: str, name: str, arguments: str) -> str:
-        """What was written, or would have been. Raises ValueError."""
+        """What was written, or would have been."""
         return self._texts.get(call_id) or spelt(name, arguments)

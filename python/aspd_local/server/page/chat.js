@@ -1,8 +1,9 @@
 // The conversation: turns, the runs that answer them, and what a reader can do with an answer.
 import { isOver, newAnswer, openBlock, takeChunk, textOf } from "./answer.js";
+import { keepChat } from "./chats.js";
 import { copyText } from "./clipboard.js";
 import { make } from "./dom.js";
-import { ask, stop } from "./request.js";
+import { ask, isAway, stop } from "./request.js";
 import { settings } from "./settings.js";
 import { announcement, summary } from "./summary.js";
 import { renderAnswer } from "./view.js";
@@ -10,6 +11,8 @@ import { renderAnswer } from "./view.js";
 const DRAW_EVERY_MS = 60; // the browser may share two cores with the engine
 const ABORT_AFTER_MS = 3000; // how long a stopped answer may take to end by itself
 const SHARED = "Both share the machine while they are written, so neither shows how fast it is alone.";
+const LOOK_AGAIN_MS = 1000; // whether the model is still being loaded
+const TITLE_LENGTH = 60;
 const NEAR_PX = 80; // a reader this near to the bottom is taken along
 
 /** A run: one answer being written in one mode, "parallel" or "serial". */
@@ -22,6 +25,7 @@ function newRun(number, mode) {
     clock: 0, // seconds from the request to now, or to the end
     aborter: new AbortController(),
     stopping: false,
+    loading: false, // whether the model is being brought into memory
     stoppedBranches: new Set(),
     copied: false,
   };
@@ -34,9 +38,17 @@ export class Chat {
   #turns = [];
   #runs = 0;
   #timer = null;
+  #editing = null; // the turn whose question is asked anew
+  #edit;
+  #id = null; // of the chat, once there is something to keep
+  #title = "";
 
-  /** `announce(text)` speaks to screen readers; `changed(run)` is told when a run has begun or is over. */
-  constructor(log, announce, changed) {
+  /**
+   * `announce(text)` speaks to screen readers; `changed(run)` is told when a run has begun or is over; `edit(question)`
+   * lets the reader change a question, which the next ask() puts in its place.
+   */
+  constructor(log, announce, changed, edit) {
+    this.#edit = edit;
     this.#log = log;
     this.#announce = announce;
     this.#changed = changed;
@@ -51,24 +63,77 @@ export class Chat {
     return this.#turns.at(-1)?.question ?? "";
   }
 
-  /** Asks in each of `modes` at the same time. */
+  /** The id under which the chat is kept; null where nothing was said yet. */
+  get id() {
+    return this.#id;
+  }
+
+  /** Asks in each of `modes` at the same time. Where a question is being edited, it and what followed it go. */
   ask(question, modes) {
-    const turn = { question, runs: modes.map((mode) => newRun((this.#runs += 1), mode)) };
-    const answers = turn.runs.map((run) => make("article", { class: "answer", "data-run": run.number }));
+    if (this.#editing) this.#cut(this.#turns.indexOf(this.#editing));
+    this.#editing = null;
+    this.#id ??= newId();
+    this.#title ||= question.trim().replace(/\s+/g, " ").slice(0, TITLE_LENGTH);
+    const turn = this.#append(question, modes.map((mode) => newRun((this.#runs += 1), mode)));
+    turn.runs.forEach((run) => this.#write(turn, run));
+    this.#draw(turn);
+    this.#log.scrollTop = this.#log.scrollHeight;
+  }
+
+  /** Shows a chat that was kept. */
+  open({ id, title, turns }) {
+    this.clear();
+    this.#id = id;
+    this.#title = title;
+    for (const { question, runs } of turns) {
+      const again = runs.map((run) => ({ ...newRun((this.#runs += 1), run.mode), answer: run.answer, clock: run.clock }));
+      this.#append(question, again);
+    }
+    this.#turns.forEach((turn) => this.#draw(turn));
+    this.#log.scrollTop = this.#log.scrollHeight;
+  }
+
+  rename(title) {
+    this.#title = title;
+  }
+
+  /** Leaves a question that was being edited as it is. True if there was one. */
+  leaveEditing() {
+    const turn = this.#editing;
+    turn?.element.removeAttribute("data-editing");
+    this.#editing = null;
+    return turn !== null;
+  }
+
+  #append(question, runs) {
+    const turn = { question, runs };
+    const answers = runs.map((run) => make("article", { class: "answer", "data-run": run.number }));
+    const edit = make("button", { type: "button", "data-action": "edit", "data-testid": "edit" }, "Edit");
     turn.element = make(
       "section",
-      { class: "turn", "data-compare": modes.length > 1 },
-      make("h2", { class: "question", "data-testid": "asked" }, question),
+      { class: "turn", "data-compare": runs.length > 1 },
+      make("div", { class: "asked" }, make("h2", { class: "question", "data-testid": "asked" }, question), edit),
       make("div", { class: "answers" }, ...answers),
-      modes.length > 1 ? make("p", { class: "note" }, SHARED) : null,
+      runs.length > 1 ? make("p", { class: "note" }, SHARED) : null,
     );
     const before = this.#turns.at(-1);
     this.#turns.push(turn);
     if (before) this.#draw(before);
     this.#log.append(turn.element);
-    turn.runs.forEach((run) => this.#write(turn, run));
-    this.#draw(turn);
-    this.#log.scrollTop = this.#log.scrollHeight;
+    return turn;
+  }
+
+  /** Removes the turns from the n-th on. */
+  #cut(n) {
+    this.#turns.splice(n).forEach((turn) => turn.element.remove());
+  }
+
+  /** Keeps what is over; what is being written is kept when it is. */
+  async #keep() {
+    const turns = this.#turns
+      .filter(({ runs }) => runs.every((run) => isOver(run.answer)))
+      .map(({ question, runs }) => ({ question, runs: runs.map(({ mode, answer, clock }) => ({ mode, answer, clock })) }));
+    if (this.#id && turns.length) await keepChat({ id: this.#id, title: this.#title, changed: Date.now(), turns });
   }
 
   /** Stops all that is being written. */
@@ -78,8 +143,9 @@ export class Chat {
 
   clear() {
     this.stop();
-    this.#turns.forEach((turn) => turn.element.remove());
-    this.#turns = [];
+    this.#cut(0);
+    this.#editing = this.#id = null;
+    this.#title = "";
   }
 
   #running() {
@@ -91,6 +157,7 @@ export class Chat {
     const say = (text) => this.#announce(turn.runs.length > 1 ? `${mode}: ${text}` : text);
     this.#tick();
     this.#changed(run);
+    this.#watchLoading(run);
     try {
       for await (const chunk of ask(this.#messages(turn), mode, settings, aborter.signal)) {
         const isFirst = answer.lastTime === null && chunk.aspd?.events?.length > 0;
@@ -107,9 +174,22 @@ export class Chat {
       else answer.error = error.message;
     }
     run.clock = answer.timings?.total_s ?? elapsed(run);
+    if (!this.#turns.includes(turn)) {
+      this.#changed(run); // another chat is shown
+      return;
+    }
     this.#draw(turn);
+    this.#keep();
     say(answer.error ?? `Done. ${summary(answer, mode, run.clock, turn.runs.length > 1)}`);
     this.#changed(run);
+  }
+
+  async #watchLoading(run) {
+    const { answer } = run;
+    const waits = () => answer.lastTime === null && !isOver(answer);
+    while (waits() && (run.loading = await isAway(settings.model, settings.key))) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
+    }
   }
 
   /** The conversation up to this turn, as plain text. A turn that has no answer is left out. */
@@ -132,6 +212,10 @@ export class Chat {
 
   async #act(button) {
     if (!button) return;
+    if (button.dataset.action === "edit") {
+      this.#beginEditing(this.#turns.find(({ element }) => element.contains(button)));
+      return;
+    }
     const number = Number(button.closest("[data-run]").dataset.run);
     const turn = this.#turns.find(({ runs }) => runs.some((run) => run.number === number));
     const run = turn.runs.find((known) => known.number === number);
@@ -143,6 +227,14 @@ export class Chat {
     };
     await actions[button.dataset.action]();
     this.#draw(turn);
+  }
+
+  #beginEditing(turn) {
+    if (this.isBusy) return;
+    this.leaveEditing();
+    this.#editing = turn;
+    turn.element.setAttribute("data-editing", "");
+    this.#edit(turn.question);
   }
 
   #stopBranch(run, branch) {
@@ -190,5 +282,7 @@ export class Chat {
     if (follow) log.scrollTop = log.scrollHeight;
   }
 }
+
+const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(12)), (n) => n.toString(16).padStart(2, "0")).join("");
 
 const elapsed = (run) => (performance.now() - run.started) / 1000;

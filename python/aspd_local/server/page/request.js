@@ -36,24 +36,30 @@ export async function* ask(messages, mode, settings, signal) {
   const { model, temperature, max_tokens, seed, plan, key } = settings;
   const aspd = { stream: "live", ...(mode === "serial" ? { parallel: "off" } : { parallel: "auto", plan }) };
   const body = { model, messages, stream: true, temperature, max_tokens, ...(seed !== null && { seed }), aspd };
-  const response = await send("/v1/chat/completions", { key, body, signal });
+  const response = await send("v1/chat/completions", { key, body, signal });
   yield* readChunks(response.body);
 }
 
 /** Stops an answer, or one branch of it. An answer that is over meanwhile is no error. */
 export async function stop(id, branch, key) {
   const body = branch ? { id, action: "branch_end", branch } : { id, action: "cancel" };
-  await send("/v1/chat/completions/control", { key, body }).catch(() => {});
+  await send("v1/chat/completions/control", { key, body }).catch(() => {});
 }
 
 /** The models that can be asked: [{ id, aspd: { protocol, loaded } }]. */
 export async function models(key) {
-  return (await (await send("/v1/models", { key })).json()).data;
+  return (await (await send("v1/models", { key })).json()).data;
+}
+
+/** Whether this model has to be brought into memory first. */
+export async function isAway(model, key) {
+  const served = await models(key).catch(() => []);
+  return served.some(({ id, aspd }) => id === model && !aspd.loaded);
 }
 
 /** "ready", "loading" or "away". */
 export async function health() {
-  return send("/health").then(
+  return send("health").then(
     () => "ready",
     (refused) => (refused.status === 503 ? "loading" : "away"),
   );

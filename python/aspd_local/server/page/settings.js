@@ -8,11 +8,12 @@ export const settings = { ...DEFAULTS, ...kept("settings") };
 /** Fills the form, and takes over each change that its field accepts. */
 export function bindSettings(form) {
   for (const name of Object.keys(DEFAULTS)) form.elements[name].value = settings[name] ?? "";
-  form.addEventListener("input", ({ target }) => {
+  const take = ({ target }) => {
     if (!target.checkValidity()) return;
     settings[target.name] = target.type === "number" ? numberOrNull(target.value) : target.value;
     keep("settings", settings);
-  });
+  };
+  for (const name of Object.keys(DEFAULTS)) form.elements[name].addEventListener("input", take); // one is elsewhere
 }
 
 const numberOrNull = (text) => (text === "" ? null : Number(text));

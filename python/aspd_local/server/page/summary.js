@@ -10,13 +10,14 @@ const ENDINGS = { length: " Cut off: the limit of tokens is reached.", cancelled
 
 const counted = (n, noun, nouns = `${noun}s`) => `${n} ${n === 1 ? noun : nouns}`;
 
-/** What the answer is doing, while it is written. */
-export function progress(answer, clock) {
+/** What the answer is doing, while it is written. `loading`: the model is not in memory yet. */
+export function progress(answer, clock, loading) {
   const block = openBlock(answer);
   const growing = block?.branches.filter((branch) => branch.reason === null).length;
   if (growing) return `Writing ${counted(growing, "branch", "branches")} at once, ${seconds(clock)}`;
   if (block) return `Joining, ${seconds(clock)}`;
-  return `${answer.lastTime === null ? "Reading the question" : "Writing"}, ${seconds(clock)}`;
+  const waiting = loading ? "Loading the model" : "Reading the question";
+  return `${answer.lastTime === null ? waiting : "Writing"}, ${seconds(clock)}`;
 }
 
 /**
@@ -27,7 +28,9 @@ export function summary(answer, mode, clock, compared) {
   const { facts } = answer;
   if (answer.error !== null) return `Failed after ${seconds(clock)}.`;
   if (!facts) return `Stopped after ${seconds(clock)}.`;
-  const work = `${counted(facts.tokens, "token")} in ${counted(facts.steps, "step")}, ${seconds(clock)}`;
+  const speed = facts.tokens / (answer.timings?.decode_s || clock);
+  const rate = speed ? `, ${speed.toFixed(speed < 10 ? 1 : 0)} tokens a second` : "";
+  const work = `${counted(facts.tokens, "token")} in ${counted(facts.steps, "step")}, ${seconds(clock)}${rate}`;
   const ending = ENDINGS[answer.finish] ?? "";
   const n = branchesOf(answer).length;
   if (!n) return `Serial (${whySerial(facts, mode)}): ${work}.${ending}`;

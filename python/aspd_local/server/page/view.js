@@ -123,15 +123,15 @@ function drawBranch(branch, n, stopping) {
   );
 }
 
-function drawBar({ answer, mode, clock, stopping, copied }, { compared, last }) {
+function drawBar({ answer, mode, clock, stopping, copied, loading }, { compared, last }) {
   const over = isOver(answer);
-  const said = over ? summary(answer, mode, clock, compared) : progress(answer, clock);
+  const said = over ? summary(answer, mode, clock, compared) : progress(answer, clock, loading);
   return make(
     "footer",
     { class: "bar" },
     make("p", { class: "summary", "data-testid": "summary" }, said),
     over ? null : drawButton("stop", stopping ? "Stopping" : "Stop", { "aria-disabled": stopping && "true" }),
-    over && answer.error !== null && last ? drawButton("retry", "Try again") : null,
+    over && last ? drawButton("retry", answer.error === null ? "Regenerate" : "Try again") : null,
     over && textOf(answer) ? drawButton("copy", copied ? "Copied" : "Copy") : null,
   );
 }
