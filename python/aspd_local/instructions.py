@@ -79,7 +79,7 @@ class Instructions:
         self._folder = (store or Store()).root / "instructions"
 
     def before(self, layout: _core.Layout) -> None:
-        """Before a question is submitted that begins with `layout`: cells that made room for others come back.
+        """Before a question is submitted that begins with `layout`: cells that made room come back.
 
         Raises:
             EngineBusyError: another thread is inside the engine.

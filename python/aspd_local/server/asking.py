@@ -110,7 +110,7 @@ def _offer_tools(body: ChatBody, options: AnswerOptions) -> None:
     offered = [tool.function.model_dump(exclude_none=True) for tool in body.tools]
     options["tools"] = [{"type": "function", "function": function} for function in offered]
     if body.parallel_tool_calls is False:  # the first call ends the answer
-        stop = options.get("stop", ())
+        stop = options.get("stop") or ()
         options["stop"] = [*([stop] if isinstance(stop, str) else stop), CLOSE]
     if body.tool_choice in (None, "auto"):
         return
