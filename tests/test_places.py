@@ -58,6 +58,7 @@ def test_the_variable_moves_the_cache_of_all(
     tiny_llama: TinyModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("aspd_local.tuning.LEAST_PARAMETERS", 0)
+    monkeypatch.setattr("aspd_local.profile._UNSTEADY", float("inf"))  # a curve of a busy machine is not kept
     monkeypatch.setenv("ASPD_CACHE_DIR", str(tmp_path / "there"))
     assert Store().root == tmp_path / "there"
     assert Store(tmp_path).root == tmp_path
@@ -74,15 +75,17 @@ def test_a_user_without_a_home_can_use_a_model_by_its_path(
 ) -> None:
     monkeypatch.setattr("aspd_local.instructions.LEAST_PARAMETERS", 0)
     monkeypatch.setattr("aspd_local.tuning.LEAST_PARAMETERS", 0)
+    monkeypatch.setattr("aspd_local.profile._UNSTEADY", float("inf"))
     monkeypatch.delenv("ASPD_CACHE_DIR", raising=False)
     monkeypatch.setattr("platformdirs.user_cache_dir", lambda *_, **__: "~/.cache/aspd-local")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(FileNotFoundError, match="set HOME or ASPD_CACHE_DIR"):
-        Store()
+    assert not Store().root.exists()
+    with pytest.raises(OSError, match="no home folder, set/ASPD_CACHE_DIR"):
+        Store().models.mkdir(parents=True)
     with Model(tiny_llama.path, n_ctx=4096, n_threads=1, n_threads_batch=1) as model:
         assert model.generate("a", max_tokens=1).usage.completion_tokens == 1
     assert "the profile cannot be kept" in caplog.text
-    assert "the instructions cannot be kept" in caplog.text
+    assert "cannot be used" not in caplog.text
     assert list(tmp_path.iterdir()) == []
 
 

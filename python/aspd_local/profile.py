@@ -243,7 +243,7 @@ def load(key: Key, store: Store | None = None) -> Profile | None:
             repacked=bool(raw["repacked"]),
         )
         found.curve()  # is it one?
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # the latter for a user without a home
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         _log.warning("the profile %s cannot be used and is measured anew: %s", path, error)

@@ -116,7 +116,7 @@ def test_strict_server_serves_what_has_an_effect(strict: Running) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["functions", "audio", "web_search_options", "chat_template_kwargs", "thinking", "dry_multiplier"]
+    "name", ["functions", "audio", "web_search_options", "chat_template_kwargs", "thinking", "mirostat"]
 )
 def test_what_could_change_the_answer_is_refused(client: httpx2.Client, name: str) -> None:
     answer = client.post(CHAT, json={"messages": QUESTION, name: {}})
