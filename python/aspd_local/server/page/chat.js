@@ -9,6 +9,7 @@ import { announcement, summary } from "./summary.js";
 import { renderAnswer } from "./view.js";
 
 const DRAW_EVERY_MS = 60; // the browser may share two cores with the engine
+const REST = 4; // times as long as drawing takes, at least, nothing is drawn
 const ABORT_AFTER_MS = 3000; // how long a stopped answer may take to end by itself
 const SHARED = "Both share the machine while they are written, so neither shows how fast it is alone.";
 const LOOK_AGAIN_MS = 1000; // whether the model is still being loaded
@@ -39,6 +40,7 @@ export class Chat {
   #turns = [];
   #runs = 0;
   #timer = null;
+  #rest = DRAW_EVERY_MS; // until it is drawn again
   #editing = null; // the turn whose question is asked anew
   #edit;
   #id = null; // of the chat, once there is something to keep
@@ -275,13 +277,14 @@ export class Chat {
   }
 
   #tick() {
-    this.#timer ??= setInterval(() => {
+    this.#timer ??= setTimeout(() => {
       const running = this.#turns.filter((turn) => turn.runs.some((run) => !isOver(run.answer)));
+      const began = performance.now();
       running.forEach((turn) => this.#draw(turn));
-      if (running.length) return;
-      clearInterval(this.#timer);
+      this.#rest = Math.max(DRAW_EVERY_MS, REST * (performance.now() - began));
       this.#timer = null;
-    }, DRAW_EVERY_MS);
+      if (running.length) this.#tick();
+    }, this.#rest);
   }
 
   #draw(turn) {

@@ -35,6 +35,7 @@ const CLEAN = {
 
 const PARSER = makeParser();
 const drawn = new Map(); // blocks as they were drawn, by what they were drawn from
+const growing = new Set(); // keys of last blocks: they go when what grew from them is drawn
 
 /**
  * The nodes of a text.
@@ -45,11 +46,11 @@ export function markdown(text, mark = () => {}) {
   const tokens = PARSER.parse(text, { references });
   const lines = linesOf(text);
   const names = Object.entries(references).flatMap(([name, { href }]) => [name, href]);
-  return blocksOf(tokens).map((block) => {
+  return blocksOf(tokens).map((block, n, { length }) => {
     const [begin, end] = block[0].map;
     const source = lines.slice(begin, end).map((line) => line.text);
-    const key = [block[0].type, ...source, ...names].join("\n");
-    if (!drawn.has(key)) keep(key, drawBlock(block, { references }));
+    const key = [...names, block[0].type, ...source].join("\n");
+    if (!drawn.has(key)) keep(key, drawBlock(block, { references }), n === length - 1);
     const node = drawn.get(key).cloneNode(true);
     const items = block.filter(({ type, level }) => type === "list_item_open" && level === 1);
     const marked = items.length ? items.map((item, n) => [node.children[n], item]) : [[node, block[0]]];
@@ -58,8 +59,16 @@ export function markdown(text, mark = () => {}) {
   });
 }
 
-function keep(key, node) {
-  if (drawn.size === MOST_KEPT) drawn.clear();
+function keep(key, node, isLast) {
+  for (const old of isLast ? [...growing].filter((old) => key.startsWith(old)) : []) {
+    growing.delete(old);
+    drawn.delete(old);
+  }
+  if (drawn.size >= MOST_KEPT) {
+    drawn.clear();
+    growing.clear();
+  }
+  if (isLast) growing.add(key);
   drawn.set(key, node);
 }
 
@@ -93,6 +102,7 @@ function drawBlock(tokens, env) {
 function dressCode(pre) {
   const language = /language-(\S+)/.exec(pre.firstElementChild.className)?.[1] ?? "";
   const copy = make("button", { type: "button", "data-action": "copy-code", "aria-label": "Copy this code" }, "Copy");
+  if (hljs.getLanguage(language)) highlight(pre.firstElementChild, language);
   pre.setAttribute("tabindex", "0");
   wrap(pre, make("div", { class: "code" }, make("header", {}, make("span", {}, language), copy)));
 }
@@ -103,7 +113,7 @@ function wrap(node, box) {
 }
 
 function makeParser() {
-  const parser = new MarkdownIt({ html: false, breaks: true, linkify: true, highlight });
+  const parser = new MarkdownIt({ html: false, breaks: true, linkify: true });
   parser.disable(["code", "lheading"]); // models indent lists at will, and mean a rule by ---
   parser.linkify.set({ fuzzyLink: false, fuzzyEmail: false }); // model.py is no address
   parser.validateLink = (address) => SAFE_ADDRESS.test(address);
@@ -143,9 +153,12 @@ function imageAsLink(tokens, n, options, env, renderer) {
   return `<a href="${escapeHtml(address)}" rel="noopener noreferrer" target="_blank">${escapeHtml(name)}</a>`;
 }
 
-/** "" where the language is not known: the code stays as it is. */
+/** Colours code. Its thousands of spans would take DOMPurify long: that they are nothing else is seen at once. */
 function highlight(code, language) {
-  return hljs.getLanguage(language) ? hljs.highlight(code, { language, ignoreIllegals: true }).value : "";
+  const template = document.createElement("template");
+  template.innerHTML = hljs.highlight(code.textContent, { language, ignoreIllegals: true }).value;
+  const isPlain = (node) => node.localName === "span" && node.attributes.length === 1 && node.hasAttribute("class");
+  if ([...template.content.querySelectorAll("*")].every(isPlain)) code.replaceChildren(template.content);
 }
 
 /** A formula as MathML; what is not one, or not yet, as it was written. */
