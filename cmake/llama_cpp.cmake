@@ -11,18 +11,9 @@ if(ASPD_LLAMA_CPP_DIR)
   endif()
 else()
   set(llama_cpp_dir "${third_party}/llama.cpp")
-  find_package(Python 3.10 REQUIRED COMPONENTS Interpreter)
-  execute_process(
-    COMMAND "${Python_EXECUTABLE}" "${third_party}/fetch.py"
-    RESULT_VARIABLE fetch_result OUTPUT_VARIABLE fetch_output ERROR_VARIABLE fetch_error
-    OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_STRIP_TRAILING_WHITESPACE)
-  if(NOT fetch_result EQUAL 0)
-    message(FATAL_ERROR " ${fetch_error}") # the blank keeps CMake from wrapping the line
-  endif()
-  message(STATUS "${fetch_output}")
+  aspd_fetch(fetch.py llama_cpp.json fetch.py patching.py)
   file(GLOB patches CONFIGURE_DEPENDS "${third_party}/patches/*.patch")
-  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS
-    "${third_party}/llama_cpp.json" "${third_party}/fetch.py" "${third_party}/patching.py" ${patches})
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${patches})
 endif()
 
 # The commit, for build_info().

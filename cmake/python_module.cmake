@@ -1,4 +1,4 @@
-# The Python module aspd_local._core; the only thing that is installed.
+# The Python module aspd_local._core.
 
 find_package(Python 3.10 REQUIRED COMPONENTS Interpreter Development.Module)
 if(NOT pybind11_DIR)

@@ -1,6 +1,6 @@
-"""The build backend: scikit-build-core's, with llama.cpp brought in before a source distribution is made.
+"""The build backend: scikit-build-core's, with foreign code brought in before a source distribution is made.
 
-A wheel needs no such step: CMake brings it in when it configures.
+A wheel needs no such step: CMake brings them in when it configures.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from scikit_build_core.build import (
 )
 
 import fetch
+import fetch_page
 
 __all__ = [
     "build_editable",
@@ -33,7 +34,7 @@ __all__ = [
 
 
 def build_sdist(sdist_directory: str, config_settings: dict[str, Any] | None = None) -> str:
-    """Builds the source distribution, patched llama.cpp parts included; returns its file name."""
-    if fetch.main([]) != 0:
+    """Builds the source distribution, foreign code included; returns its file name."""
+    if fetch.main([]) != 0 or fetch_page.main([]) != 0:
         raise SystemExit(1)
     return _skbuild.build_sdist(sdist_directory, config_settings)

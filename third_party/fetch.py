@@ -22,6 +22,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from patching import PatchError, apply_patch
 
@@ -52,6 +53,16 @@ class Pin:
     sha256: str
     root: str
     unpack: tuple[str, ...]
+
+
+class Packed(Protocol):
+    """What unpack() has to know of a pin."""
+
+    @property
+    def root(self) -> str: ...
+
+    @property
+    def unpack(self) -> tuple[str, ...]: ...
 
 
 def load_pin(path: Path) -> Pin:
@@ -145,7 +156,7 @@ def check_hash(pin: Pin, sdist: Path) -> None:
         raise FetchError(wrong_hash(pin, digest.hexdigest()))
 
 
-def unpack(pin: Pin, sdist: Path, tree: Path) -> int:
+def unpack(pin: Packed, sdist: Path, tree: Path) -> int:
     """Writes the files that the build needs into `tree` and returns how many; times are those of now.
 
     Links and special files are left out. Raises FetchError: a broken archive, a pattern that matches nothing.

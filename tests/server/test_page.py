@@ -419,3 +419,224 @@ def test_page_folds_any_schedule_into_the_text(page: Any) -> None:
       });
     }"""
     assert page.evaluate(script, events) == [[each.text, each.text] for each in told]
+
+
+# --- what answers are made of -----------------------------------------------------------------------------
+
+RICH = r"""# Drinks
+
+| Drink | Price |
+|:------|------:|
+| Tea   | $2    |
+| *Rum* | $14   |
+
+> Both are **wet**,
+> and $x_1 \ne x_2$.
+
+- [x] boil water
+- [ ] wait
+
+```python
+def pour(cup):
+    return cup + 1  # <b>full</b>
+```
+
+$$
+\fcolorbox{red}{white}{a} = \frac{1}{2}
+$$
+
+So \(a^2\) costs $5 or $10, see [here](https://example.org/?a=1&b=2 "A page") and https://example.org/b.
+"""
+
+
+def answered(page: Any, text: str) -> Any:
+    """The drawn text of an answer that is over."""
+    told = Told(page)
+    told.tell(Text(None, 0, text))
+    told.end()
+    finished(page)
+    return page.locator(".body > .text")
+
+
+def test_table_is_a_table_with_its_alignment(page: Any) -> None:
+    drawn = answered(page, RICH)
+    assert drawn.locator("table th").all_inner_texts() == ["Drink", "Price"]
+    assert drawn.locator("table td").all_inner_texts() == ["Tea", "$2", "Rum", "$14"]
+    aligned = "cells => cells.map((cell) => getComputedStyle(cell).textAlign)"
+    assert drawn.locator("table td").evaluate_all(aligned) == ["left", "right"] * 2
+
+
+def test_quote_task_list_and_heading(page: Any) -> None:
+    drawn = answered(page, RICH)
+    assert drawn.locator("blockquote strong").inner_text() == "wet"
+    assert drawn.locator("h3").inner_text() == "Drinks"
+    boxes = drawn.locator("li input[type=checkbox]")
+    assert boxes.evaluate_all("boxes => boxes.map((box) => [box.checked, box.disabled])") == [
+        [True, True],
+        [False, True],
+    ]
+    assert [text.strip() for text in drawn.locator("li").all_inner_texts()] == ["boil water", "wait"]
+
+
+def test_code_is_highlighted_and_copied_as_it_was_written(page: Any) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    drawn = answered(page, RICH)
+    assert drawn.locator(".code .hljs-keyword").all_inner_texts() == ["def", "return"]
+    assert drawn.locator(".code .hljs-comment").inner_text() == "# <b>full</b>"
+    plain, keyword = (
+        drawn.locator(place).first.evaluate("node => getComputedStyle(node).color")
+        for place in [".code code", ".code .hljs-keyword"]
+    )
+    assert plain != keyword
+    drawn.locator('[data-action="copy-code"]').click()
+    sync_api.expect(page.get_by_test_id("announcer")).to_have_text("Copied.")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == "def pour(cup):\n    return cup + 1  # <b>full</b>\n"
+
+
+def test_code_of_an_unknown_language_stays_as_it_is(page: Any) -> None:
+    drawn = answered(page, "```nosuch\ndef <i>\n```")
+    assert drawn.locator("code").inner_html() == "def &lt;i&gt;\n"
+
+
+def test_formulas_become_mathml_and_prices_stay_prices(page: Any) -> None:
+    drawn = answered(page, RICH + "\n\\[ \\sum_i i \\]\n\n```math\ny^3\n```\n")
+    assert drawn.locator("math").count() == 5
+    assert drawn.locator("math[display=block]").count() == 3
+    assert drawn.locator("math[display=block] mfrac").first.evaluate("node => node.textContent") == "12"
+    assert "costs $5 or $10, see" in drawn.inner_text()
+    spaced = answered_again(page, "$n \\log n$ and $\\sin(x)$").locator("math")
+    in_order = "math => [...math.querySelectorAll('mi, mspace')].map((node) => node.localName)"
+    assert spaced.first.evaluate(in_order) == ["mi", "mspace", "mi", "mspace", "mi"]
+    assert spaced.last.evaluate(in_order) == ["mi", "mi"]
+    unfinished = answered_again(page, "$$\n\\frac{1}{")
+    assert unfinished.locator("code").inner_text() == "\\frac{1}{"
+
+
+def answered_again(page: Any, text: str) -> Any:
+    page.click("#new-chat")
+    return answered(page, text)
+
+
+def test_links_lead_out_and_only_where_a_link_may(page: Any) -> None:
+    drawn = answered(page, RICH)
+    links = drawn.locator("a")
+    assert links.evaluate_all("links => links.map(({ href, target, rel }) => [href, target, rel])") == [
+        ["https://example.org/?a=1&b=2", "_blank", "noopener noreferrer"],
+        ["https://example.org/b", "_blank", "noopener noreferrer"],
+    ]
+
+
+HOSTILE = """<script>window.hit = 1</script><img src=x onerror="window.hit = 2">
+
+[one](javascript:window.hit=3) [two](JaVaScRiPt&colon;window.hit=4)
+[three](data:text/html,<script>window.hit=5</script>)
+[four](vbscript:x) [five](//evil.example/) <javascript:window.hit=6>
+
+![far](https://evil.example/pixel.png) ![near](data:image/svg+xml,<svg/onload=window.hit=7>)
+
+```"><script>window.hit=8</script>
+<script>window.hit=9</script>
+```
+
+$\\href{javascript:window.hit=10}{x}$ $\\htmlStyle{color:red}{y}$ $\\includegraphics{https://evil.example/a.png}$
+
+$\\text{</math><script>window.hit=11</script><style>*{display:none}</style>}$
+
+| <svg onload=window.hit=12> | <style>*{display:none}</style> |
+|--|--|
+| <iframe src=https://evil.example> | <form action=https://evil.example><button>x</button></form> |
+"""
+
+
+def test_hostile_answer_is_only_text(page: Any) -> None:
+    """The page's own check adds: nothing on the console, nothing asked of anybody else."""
+    drawn = answered(page, HOSTILE)
+    assert "<script>window.hit = 1</script>" in drawn.inner_text()
+    assert "[one](javascript:window.hit=3)" in drawn.inner_text()
+    assert (
+        drawn.locator("script, img, svg, iframe, form, style, [style], [onload], [onerror], [id]").count()
+        == 0
+    )
+    assert drawn.locator("button").all_inner_texts() == ["Copy"]
+    links = drawn.locator("a").evaluate_all("links => links.map((link) => [link.href, link.innerText])")
+    assert links == [
+        ["https://evil.example/pixel.png", "far"],
+        *[["https://evil.example/", "https://evil.example"]] * 2,
+    ]
+    page.wait_for_timeout(200)
+    assert page.evaluate("window.hit") is None
+
+
+def test_every_beginning_of_an_answer_is_drawn(page: Any) -> None:
+    """A table, code or formula is often half there. The end is as if it had come at once."""
+    script = """async (text) => {
+      const { markdown } = await import("/page/markdown.js");
+      const { make, morph } = await import("/page/dom.js");
+      const shown = make("div");
+      for (let n = 0; n <= text.length; n += 1) morph(shown, make("div", {}, ...markdown(text.slice(0, n))));
+      document.querySelector("#log").append(shown);
+      return [shown.outerHTML, shown.isEqualNode(make("div", {}, ...markdown(text)))];
+    }"""
+    streamed, as_at_once = page.evaluate(script, RICH)
+    assert as_at_once
+    for tag in ["table", "math", "code", "blockquote", "input", "a "]:
+        assert f"<{tag}" in streamed
+
+
+def test_places_of_blocks_and_items_are_those_of_the_text(page: Any) -> None:
+    text = "One\r\n\r\n  two\n\n1. a\n   - deep\n2. b\n\n• c\n  • d\n\n```\nx\n```\n"
+    text += "| t |\n|---|\n\n$$\ny\n$$\n---\n> q"
+    script = """async (text) => {
+      const { markdown } = await import("/page/markdown.js");
+      const marked = [];
+      markdown(text, (node, at) => marked.push([node.localName, node.className, text.slice(at, at + 4)]));
+      return marked;
+    }"""
+    assert page.evaluate(script, text) == [
+        ["p", "", "One\r"],
+        ["p", "", "two\n"],
+        ["li", "", "1. a"],
+        ["li", "", "2. b"],
+        ["li", "", "• c\n"],
+        ["div", "code", "```\n"],
+        ["div", "table", "| t "],
+        ["p", "formula", "$$\ny"],
+        ["hr", "", "---\n"],
+        ["blockquote", "", "> q"],
+    ]
+
+
+def test_items_keep_the_numbers_that_were_written(page: Any) -> None:
+    drawn = answered(page, "3. a\n\n```\nx\n```\n\n4. b\n4. c")
+    assert drawn.locator("li").evaluate_all("items => items.map((item) => item.value)") == [3, 4, 4]
+
+
+def test_joined_branches_keep_their_colours_whatever_they_are_made_of(page: Any) -> None:
+    branches = [
+        "1. **Tea**\n\n   ```c\n   int tea;\n   ```\n",
+        "\n### Milk\n\n| a |\n|---|\n| b |\n",
+        "\n$$\nx\n$$\n",
+        "\n```c\nint rum;\n```\n",
+    ]
+    told = Told(page)
+    told.tell(Text(None, 0, "Four:\n\n"), Fork(1, ("Tea", "Milk", "x", "Rum"), 7))
+    told.tell(*(Text(f"1.{n}", 0, text) for n, text in enumerate(branches, 1)))
+    columns(page, 4)
+    sync_api.expect(page.locator('[data-branch="1.4"] .code')).to_contain_text("int rum;")
+    assert page.locator('[data-branch="1.2"] table td').inner_text() == "b"
+    assert page.locator('[data-branch="1.3"] math').count() == 1
+    told.tell(Join(1), Text(None, 7, "\nDone."))
+    told.end()
+    finished(page)
+    marked = page.locator("[data-from]").evaluate_all(
+        "nodes => nodes.map((node) => "
+        "[node.dataset.from, node.dataset.hue, node.className || node.localName])"
+    )
+    assert marked == [
+        ["1.1", "0", "li"],
+        ["1.2", "1", "h5"],
+        ["1.2", "1", "table"],
+        ["1.3", "2", "formula"],
+        ["1.4", "3", "code"],
+    ]

@@ -73,6 +73,18 @@ def test_a_failed_fetch_is_one_line(tmp_path: Path) -> None:
     assert error == "error: llama.cpp: llama_cpp.json cannot be read: KeyError('package')"
 
 
+def test_a_registry_of_the_page_out_of_reach_is_one_line(tmp_path: Path) -> None:
+    copy = tmp_path / "repository"
+    shutil.copytree(
+        ROOT, copy, ignore=shutil.ignore_patterns(".*", "page_libraries", "*.so", "tests", "build")
+    )
+    shutil.copyfile(TREE / fetch.STAMP_NAME, copy / "third_party" / "llama.cpp" / fetch.STAMP_NAME)
+    command = ["cmake", "-S", str(copy), "-B", str(tmp_path / "build"), "-G", "Ninja"]
+    env = os.environ | {"npm_config_registry": "http://127.0.0.1:9"}
+    error = error_of(subprocess.run(command, env=env, capture_output=True, text=True, check=False))
+    assert error.startswith("error: page libraries: cannot download markdown-it")
+
+
 def test_a_checkout_of_ones_own_is_used_as_it_is(tmp_path: Path) -> None:
     """Without the patch: a warning, and the code knows."""
     assert fetch.main([]) == 0

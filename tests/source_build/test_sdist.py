@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import fetch
+import fetch_page
 
 ROOT = Path(__file__).resolve().parents[2]
 THIRD_PARTY = ROOT / "third_party"
@@ -29,11 +30,12 @@ def members(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         return {member.name.split("/", 1)[1]: file.read() for member, file in files if file is not None}
 
 
-def test_the_fetched_tree_is_in_whole(members: dict[str, bytes]) -> None:
-    tree = THIRD_PARTY / "llama.cpp"
-    assert fetch.is_current(tree, members["third_party/llama.cpp/.aspd-stamp"].decode())
+@pytest.mark.parametrize("name", ["llama.cpp", "page_libraries"])
+def test_the_fetched_tree_is_in_whole(members: dict[str, bytes], name: str) -> None:
+    tree = THIRD_PARTY / name
+    assert fetch.is_current(tree, members[f"third_party/{name}/.aspd-stamp"].decode())
     there = {path.relative_to(ROOT).as_posix() for path in tree.rglob("*") if path.is_file()}
-    assert there == {name for name in members if name.startswith("third_party/llama.cpp/")}
+    assert there == {member for member in members if member.startswith(f"third_party/{name}/")}
 
 
 def test_the_carried_source_is_patched(members: dict[str, bytes]) -> None:
@@ -45,8 +47,9 @@ def test_the_carried_tree_needs_no_fetch(members: dict[str, bytes], tmp_path: Pa
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    script = [sys.executable, str(tmp_path / "third_party" / "fetch.py")]
-    assert "in place" in subprocess.run(script, check=True, capture_output=True, text=True).stdout
+    for name in ["fetch.py", "fetch_page.py"]:
+        script = [sys.executable, str(tmp_path / "third_party" / name)]
+        assert "in place" in subprocess.run(script, check=True, capture_output=True, text=True).stdout
 
 
 def test_licences_travel_with_the_source(members: dict[str, bytes]) -> None:
@@ -56,7 +59,11 @@ def test_licences_travel_with_the_source(members: dict[str, bytes]) -> None:
         "third_party/llama.cpp/licenses/LICENSE-jsonhpp",
     ]:
         assert b"Permission" in members[name] or b"Apache" in members[name]
-    assert b"pybind11" in members["NOTICE"]
+    pinned = fetch_page.load_pins(THIRD_PARTY / "page_libraries.json")
+    for library in pinned:
+        assert members[f"third_party/page_libraries/{library.package}/LICENSE"]
+    for name in ["pybind11", *(library.package for library in pinned)]:
+        assert name.encode() in members["NOTICE"]
 
 
 def test_no_build_product_and_no_model_but_our_adapter_travels(members: dict[str, bytes]) -> None:

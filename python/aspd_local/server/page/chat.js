@@ -9,10 +9,12 @@ import { announcement, summary } from "./summary.js";
 import { renderAnswer } from "./view.js";
 
 const DRAW_EVERY_MS = 60; // the browser may share two cores with the engine
+const REST = 4; // times as long as drawing takes, at least, nothing is drawn
 const ABORT_AFTER_MS = 3000; // how long a stopped answer may take to end by itself
 const SHARED = "Both share the machine while they are written, so neither shows how fast it is alone.";
 const LOOK_AGAIN_MS = 1000; // whether the model is still being loaded
 const TITLE_LENGTH = 60;
+const COPIED_MS = 1600; // how long a button says so
 const NEAR_PX = 80; // a reader this near to the bottom is taken along
 
 /** A run: one answer being written in one mode, "parallel" or "serial". */
@@ -38,6 +40,7 @@ export class Chat {
   #turns = [];
   #runs = 0;
   #timer = null;
+  #rest = DRAW_EVERY_MS; // until it is drawn again
   #editing = null; // the turn whose question is asked anew
   #edit;
   #id = null; // of the chat, once there is something to keep
@@ -216,6 +219,10 @@ export class Chat {
       this.#beginEditing(this.#turns.find(({ element }) => element.contains(button)));
       return;
     }
+    if (button.dataset.action === "copy-code") {
+      await this.#copyCode(button);
+      return;
+    }
     const number = Number(button.closest("[data-run]").dataset.run);
     const turn = this.#turns.find(({ runs }) => runs.some((run) => run.number === number));
     const run = turn.runs.find((known) => known.number === number);
@@ -249,22 +256,35 @@ export class Chat {
   }
 
   async #copy(turn, run) {
-    run.copied = await copyText(textOf(run.answer));
-    this.#announce(run.copied ? "Copied." : "This browser does not let the page copy.");
+    run.copied = await this.#copyText(textOf(run.answer));
     setTimeout(() => {
       run.copied = false;
       this.#draw(turn);
-    }, 1600);
+    }, COPIED_MS);
+  }
+
+  /** The button is not drawn from a state: where its answer is drawn anew it says "Copy" again. */
+  async #copyCode(button) {
+    if (!(await this.#copyText(button.closest(".code").querySelector("code").textContent))) return;
+    button.textContent = "Copied";
+    setTimeout(() => (button.textContent = "Copy"), COPIED_MS);
+  }
+
+  async #copyText(text) {
+    const copied = await copyText(text);
+    this.#announce(copied ? "Copied." : "This browser does not let the page copy.");
+    return copied;
   }
 
   #tick() {
-    this.#timer ??= setInterval(() => {
+    this.#timer ??= setTimeout(() => {
       const running = this.#turns.filter((turn) => turn.runs.some((run) => !isOver(run.answer)));
+      const began = performance.now();
       running.forEach((turn) => this.#draw(turn));
-      if (running.length) return;
-      clearInterval(this.#timer);
+      this.#rest = Math.max(DRAW_EVERY_MS, REST * (performance.now() - began));
       this.#timer = null;
-    }, DRAW_EVERY_MS);
+      if (running.length) this.#tick();
+    }, this.#rest);
   }
 
   #draw(turn) {

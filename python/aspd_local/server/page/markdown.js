@@ -1,148 +1,174 @@
-// Draws a small subset of Markdown with DOM nodes: text stays text, whatever it looks like.
+// Draws Markdown, code and formulas as DOM nodes. What a model writes never becomes a script, a style or a request.
+// Knows nothing of answers. CommonMark but for what models write otherwise: see PARSER.
+import hljs from "./vendor/@highlightjs/cdn-assets/es/highlight.min.js";
+import { tasklist } from "./vendor/@mdit/plugin-tasklist/dist/index.js";
+import { tex } from "./vendor/@mdit/plugin-tex/dist/index.js";
+import MarkdownIt from "./vendor/markdown-it/dist/browser/markdown-it.esm.min.mjs";
+import "./vendor/dompurify/dist/purify.min.js"; // this one and the next make a global
+import "./vendor/katex/dist/katex.min.js";
 import { make } from "./dom.js";
 
-const FENCE = /^\s*(`{3,}|~{3,})/;
-const HEADING = /^ {0,3}(#{1,6})\s+(.*?)(?:\s+#+)?\s*$/;
-const RULE = /^ {0,3}([-*_])(?:\s*\1){2,}\s*$/;
-const ITEM = /^(\s*)([-*+•]|(\d{1,3})[.)])(\s+)(?=\S)/;
-const DEEPEST = 4; // lists in lists, emphasis in emphasis
+const { DOMPurify, katex } = globalThis;
 
-// In turn: escaped character, code, link, bold, italic with stars, italic with underscores.
-const INLINE = new RegExp(
-  [
-    /\\([!-/:-@[-`{-~])/,
-    /(?<!`)(`+)(?!`)(.+?)(?<!`)\2(?!`)/,
-    /!?\[([^\][\n]*)\]\(([^()\s]*)\)/,
-    /\*\*(?=\S)((?:[^*]|\*(?!\*))+\*?)(?<=\S)\*\*(?!\*)/,
-    /\*(?=[^\s*])([^*]+)(?<=\S)\*/,
-    /(?<!\w)_(?=[^\s_])([^_]+)(?<=\S)_(?!\w)/,
-  ].map((rule) => rule.source).join("|"),
-  "gs",
-);
+const MOST_KEPT = 2000; // drawn blocks
+const SAFE_ADDRESS = /^(https?:\/\/|mailto:)/i;
+const KATEX = { output: "mathml", strict: "ignore", maxSize: 40 }; // MathML needs neither style attributes nor fonts
+// Before and after the name of a function, as in n log n: browsers leave no space there, TeX does.
+const AROUND_NAMES = /(?<=<\/m(?!o>)\w+>)(?=<mi[^>]*>[^<]+<\/mi><mo>\u2061)|(?<=<mo>\u2061<\/mo>)(?=<m(?!o))/g;
+const CLEAN = {
+  RETURN_DOM_FRAGMENT: true,
+  ALLOW_DATA_ATTR: false,
+  ALLOW_ARIA_ATTR: false,
+  ALLOWED_TAGS: [
+    ..."a blockquote br code em h3 h4 h5 h6 hr input li ol p pre s span strong table tbody td th thead tr ul".split(" "),
+    ..."annotation math menclose mfrac mi mlabeledtr mmultiscripts mn mo mover mpadded mphantom mprescripts".split(" "),
+    ..."mroot mrow ms mspace msqrt mstyle msub msubsup msup mtable mtd mtext mtr munder munderover semantics".split(" "),
+  ],
+  ALLOWED_ATTR: [
+    ..."checked class disabled href rel start target title type value".split(" "),
+    ..."accent accentunder columnalign columnlines columnspacing columnspan depth display displaystyle".split(" "),
+    ..."encoding fence height largeop linebreak linethickness lspace mathbackground mathcolor mathsize".split(" "),
+    ..."mathvariant maxsize minsize movablelimits notation rowlines rowspacing rspace scriptlevel separator".split(" "),
+    ..."side stretchy symmetric voffset width".split(" "),
+  ],
+};
+
+const PARSER = makeParser();
+const drawn = new Map(); // blocks as they were drawn, by what they were drawn from
+const growing = new Set(); // keys of last blocks: they go when what grew from them is drawn
 
 /**
  * The nodes of a text.
  * `mark(node, at)` is told of every outermost block and list item and where in the text it begins.
  */
 export function markdown(text, mark = () => {}) {
-  let at = 0;
-  const lines = text.split("\n").map((line) => {
-    const begin = at;
-    at += line.length + 1;
-    return { text: line, at: begin };
+  const references = {};
+  const tokens = PARSER.parse(text, { references });
+  const lines = linesOf(text);
+  const names = Object.entries(references).flatMap(([name, { href }]) => [name, href]);
+  return blocksOf(tokens).map((block, n, { length }) => {
+    const [begin, end] = block[0].map;
+    const source = lines.slice(begin, end).map((line) => line.text);
+    const key = [...names, block[0].type, ...source].join("\n");
+    if (!drawn.has(key)) keep(key, drawBlock(block, { references }), n === length - 1);
+    const node = drawn.get(key).cloneNode(true);
+    const items = block.filter(({ type, level }) => type === "list_item_open" && level === 1);
+    const marked = items.length ? items.map((item, n) => [node.children[n], item]) : [[node, block[0]]];
+    for (const [element, token] of marked) mark(element, lines[token.map[0]].at);
+    return node;
   });
-  return drawBlocks(lines, mark, 0);
 }
 
-function drawBlocks(lines, mark, depth) {
-  const nodes = [];
-  for (let n = 0; n < lines.length; ) {
-    if (isBlank(lines[n])) {
-      n += 1;
-      continue;
-    }
-    const [draw, end] = blockAt(lines, n, depth);
-    const node = draw(lines.slice(n, end), mark, depth);
-    if (!node.matches("ol, ul")) mark(node, lines[n].at + indentOf(lines[n]));
-    nodes.push(node);
-    n = end;
+function keep(key, node, isLast) {
+  for (const old of isLast ? [...growing].filter((old) => key.startsWith(old)) : []) {
+    growing.delete(old);
+    drawn.delete(old);
   }
-  return nodes;
-}
-
-const isBlank = (line) => line.text.trim() === "";
-const indentOf = (line) => line.text.length - line.text.trimStart().length;
-const isItem = (line, depth) => depth < DEEPEST && ITEM.test(line.text);
-const isOrdered = (line) => ITEM.exec(line.text)[3] !== undefined;
-const beginsBlock = (line, depth) =>
-  [FENCE, HEADING, RULE].some((rule) => rule.test(line.text)) || isItem(line, depth);
-
-/** How the block that begins at line n is drawn, and the line after it. */
-function blockAt(lines, n, depth) {
-  const { text } = lines[n];
-  if (FENCE.test(text)) return [drawCode, endOfCode(lines, n)];
-  if (HEADING.test(text)) return [drawHeading, n + 1];
-  if (RULE.test(text)) return [() => make("hr"), n + 1];
-  if (isItem(lines[n], depth)) return [drawList, endOfList(lines, n, depth)];
-  let end = n + 1;
-  while (end < lines.length && !isBlank(lines[end]) && !beginsBlock(lines[end], depth)) end += 1;
-  return [drawParagraph, end];
-}
-
-function endOfCode(lines, n) {
-  const fence = FENCE.exec(lines[n].text)[1];
-  const closing = lines.findIndex((line, k) => k > n && line.text.trim().startsWith(fence));
-  return closing < 0 ? lines.length : closing + 1;
-}
-
-/** A list goes on with items of its kind, with lines that are indented more, and with lines that follow without a gap. */
-function endOfList(lines, n, depth) {
-  const indent = indentOf(lines[n]);
-  const ordered = isOrdered(lines[n]);
-  let end = n + 1;
-  for (let k = n + 1; k < lines.length; k += 1) {
-    if (isBlank(lines[k])) continue;
-    const inside = indentOf(lines[k]) >= indent + 2;
-    const sibling = isItem(lines[k], depth) && isOrdered(lines[k]) === ordered;
-    const lazy = k === end && !beginsBlock(lines[k], depth);
-    if (!inside && !sibling && !lazy) break;
-    end = k + 1;
+  if (drawn.size >= MOST_KEPT) {
+    drawn.clear();
+    growing.clear();
   }
-  return end;
+  if (isLast) growing.add(key);
+  drawn.set(key, node);
 }
 
-function drawCode(lines) {
-  const indent = indentOf(lines[0]);
-  const fence = FENCE.exec(lines[0].text)[1];
-  const closed = lines.length > 1 && lines.at(-1).text.trim().startsWith(fence);
-  const code = lines.slice(1, closed ? -1 : undefined).map((line) => dedent(line, indent).text);
-  return make("pre", { tabindex: "0" }, make("code", {}, code.join("\n")));
-}
-
-function drawHeading([line]) {
-  const [, marks, text] = HEADING.exec(line.text);
-  return make(`h${Math.min(6, marks.length + 2)}`, {}, ...drawInline(text));
-}
-
-function drawParagraph(lines) {
-  return make("p", {}, ...drawInline(lines.map((line) => line.text.trim()).join("\n")));
-}
-
-function drawList(lines, mark, depth) {
-  const indent = indentOf(lines[0]);
-  const items = [];
-  for (const line of lines) {
-    const found = ITEM.exec(line.text);
-    if (found && indentOf(line) < indent + 2) {
-      const [marker, space, , number] = found;
-      const node = make("li", { value: number ?? null });
-      mark(node, line.at + space.length);
-      items.push({ node, width: marker.length, lines: [{ text: line.text.slice(marker.length) }] });
-    } else {
-      items.at(-1).lines.push(dedent(line, items.at(-1).width));
-    }
-  }
-  for (const item of items) item.node.append(...drawBlocks(item.lines, () => {}, depth + 1));
-  return make(isOrdered(lines[0]) ? "ol" : "ul", {}, ...items.map((item) => item.node));
-}
-
-function dedent({ text }, most) {
-  return { text: text.slice(Math.min(most, text.length - text.trimStart().length)) };
-}
-
-function drawInline(text, depth = 0) {
-  if (depth === DEEPEST) return [text];
-  const nodes = [];
+/** The lines of a text: { text, at: where what stands in it begins }. They end as Markdown has it. */
+function linesOf(text) {
   let at = 0;
-  for (const match of text.matchAll(INLINE)) {
-    const [whole, escaped, , code, label, address, bold, star, underscore] = match;
-    if (match.index > at) nodes.push(text.slice(at, match.index));
-    at = match.index + whole.length;
-    if (escaped) nodes.push(escaped);
-    else if (code) nodes.push(make("code", {}, code));
-    else if (label !== undefined) nodes.push(label === address ? label : `${label} (${address})`);
-    else nodes.push(make(bold ? "strong" : "em", {}, ...drawInline(bold ?? star ?? underscore, depth + 1)));
+  return text.split(/(\r\n?|\n)/).flatMap((part, n) => {
+    const begin = at;
+    at += part.length;
+    return n % 2 ? [] : [{ text: part, at: begin + part.length - part.trimStart().length }];
+  });
+}
+
+/** The tokens of each outermost block. */
+function blocksOf(tokens) {
+  const blocks = [];
+  for (const token of tokens) {
+    if (token.level === 0 && token.nesting >= 0) blocks.push([]);
+    blocks.at(-1).push(token);
   }
-  if (at < text.length) nodes.push(text.slice(at));
-  return nodes;
+  return blocks;
+}
+
+function drawBlock(tokens, env) {
+  const fragment = DOMPurify.sanitize(PARSER.renderer.render(tokens, PARSER.options, env), CLEAN);
+  for (const pre of fragment.querySelectorAll("pre")) dressCode(pre);
+  for (const table of fragment.querySelectorAll("table")) wrap(table, make("div", { class: "table", tabindex: "0" }));
+  return fragment.firstElementChild;
+}
+
+function dressCode(pre) {
+  const language = /language-(\S+)/.exec(pre.firstElementChild.className)?.[1] ?? "";
+  const copy = make("button", { type: "button", "data-action": "copy-code", "aria-label": "Copy this code" }, "Copy");
+  if (hljs.getLanguage(language)) highlight(pre.firstElementChild, language);
+  pre.setAttribute("tabindex", "0");
+  wrap(pre, make("div", { class: "code" }, make("header", {}, make("span", {}, language), copy)));
+}
+
+function wrap(node, box) {
+  node.replaceWith(box);
+  box.append(node);
+}
+
+function makeParser() {
+  const parser = new MarkdownIt({ html: false, breaks: true, linkify: true });
+  parser.disable(["code", "lheading"]); // models indent lists at will, and mean a rule by ---
+  parser.linkify.set({ fuzzyLink: false, fuzzyEmail: false }); // model.py is no address
+  parser.validateLink = (address) => SAFE_ADDRESS.test(address);
+  parser.use(tasklist, { label: false });
+  parser.use(tex, { delimiters: "all", mathFence: true, render: formula });
+  parser.block.ruler.before("list", "dot", dot, { alt: ["paragraph", "reference", "blockquote", "list"] });
+  parser.core.ruler.push("dress", ({ tokens }) => tokens.forEach(dress));
+  parser.renderer.rules.link_open = (tokens, n, options, env, renderer) => {
+    tokens[n].attrJoin("rel", "noopener noreferrer");
+    tokens[n].attrSet("target", "_blank");
+    return renderer.renderToken(tokens, n, options);
+  };
+  parser.renderer.rules.image = imageAsLink;
+  return parser;
+}
+
+/** A list's mark that Markdown does not know counts as one that it knows. */
+function dot(state, line) {
+  const at = state.bMarks[line] + state.tShift[line];
+  if (/^•[ \t]/.test(state.src.slice(at, at + 2))) state.src = `${state.src.slice(0, at)}*${state.src.slice(at + 1)}`;
+  return false; // the rule for lists goes on
+}
+
+function dress(token) {
+  const { type, tag, info } = token;
+  if (type === "heading_open" || type === "heading_close") token.tag = `h${Math.min(6, Number(tag[1]) + 2)}`;
+  if (type === "list_item_open" && info) token.attrSet("value", info); // the number that was written
+  const align = /^t[hd]_open$/.test(type) && /\w+$/.exec(token.attrGet("style") ?? "");
+  if (align) token.attrs = [["class", `at-${align[0]}`]]; // styles are not allowed here
+}
+
+/** Images would be asked for elsewhere: shown is where they are. */
+function imageAsLink(tokens, n, options, env, renderer) {
+  const { escapeHtml } = PARSER.utils;
+  const address = tokens[n].attrGet("src");
+  const name = renderer.renderInlineAsText(tokens[n].children, options, env) || address;
+  return `<a href="${escapeHtml(address)}" rel="noopener noreferrer" target="_blank">${escapeHtml(name)}</a>`;
+}
+
+/** Colours code. Its thousands of spans would take DOMPurify long: that they are nothing else is seen at once. */
+function highlight(code, language) {
+  const template = document.createElement("template");
+  template.innerHTML = hljs.highlight(code.textContent, { language, ignoreIllegals: true }).value;
+  const isPlain = (node) => node.localName === "span" && node.attributes.length === 1 && node.hasAttribute("class");
+  if ([...template.content.querySelectorAll("*")].every(isPlain)) code.replaceChildren(template.content);
+}
+
+/** A formula as MathML; what is not one, or not yet, as it was written. */
+function formula(source, displayMode) {
+  try {
+    const written = katex.renderToString(source, { ...KATEX, displayMode });
+    const math = written.replace(/ style="[^"]*"/g, "").replace(AROUND_NAMES, '<mspace width="0.167em"></mspace>');
+    return displayMode ? `<p class="formula">${math}</p>` : math;
+  } catch {
+    const written = `<code>${PARSER.utils.escapeHtml(source.trim())}</code>`;
+    return displayMode ? `<p>${written}</p>` : written;
+  }
 }
