@@ -1,7 +1,8 @@
 """Brings the pinned JavaScript libraries of the server's page into third_party/page_libraries.
 
 Runs with the standard library alone, because it runs inside the build; npm is not needed. Tarballs come from
-the npm registry that npm_config_registry or npm's own configuration names. A stamp in the tree names the pins
+the npm registry that npm_config_registry or npm's own configuration names; where that cannot be reached
+directly, npm is asked for them, if it is there. A stamp in the tree names the pins
 that it was made from; a tree with the current stamp is left as it is.
 """
 
@@ -126,12 +127,31 @@ def download(library: Library, base: str, folder: Path) -> Path:
         except (OSError, ValueError, http.client.HTTPException) as error:
             for_good = isinstance(error, (urllib.error.HTTPError, ValueError))
             if attempt == ATTEMPTS or for_good:
+                if packed_by_npm(library, folder):
+                    return target
                 raise FetchError(
                     f"cannot download {library.package} {library.version} from {base} ({error}); "
                     "npm_config_registry names another npm registry, and "
                     f"{Path(__file__).name} --tarballs takes a folder with {library.file_name}"
                 ) from error
     raise AssertionError
+
+
+def packed_by_npm(library: Library, folder: Path) -> bool:
+    """Has npm write the tarball into `folder`: it knows proxies and credentials. False where it cannot."""
+    npm = shutil.which("npm")
+    if npm is None:
+        return False
+    command = [
+        npm,
+        "pack",
+        f"{library.package}@{library.version}",
+        "--pack-destination",
+        str(folder),
+        "--fetch-retries=0",
+    ]
+    done = subprocess.run(command, capture_output=True, check=False, cwd=folder)
+    return done.returncode == 0 and (folder / library.file_name).is_file()
 
 
 def check_hash(library: Library, tarball: Path) -> None:

@@ -54,9 +54,11 @@ class Place:
     def write(self) -> None:
         self.pins.write_text(json.dumps(self.entries), encoding="utf-8")
 
-    def run(self, *more: str, registry: str | None = None) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *more: str, registry: str | None = None, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(SCRIPT), "--tree", str(self.tree), "--pins", str(self.pins), *more]
-        env = os.environ | {"npm_config_registry": registry or self.registry.as_uri()}
+        env = os.environ | {"npm_config_registry": registry or self.registry.as_uri(), **variables}
         return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
     def error(self, result: subprocess.CompletedProcess[str]) -> str:
@@ -157,3 +159,16 @@ def test_a_malformed_pin_is_refused(place: Place) -> None:
     place.pins.write_text('[{"package": "plain"}]', encoding="utf-8")
     with pytest.raises(FetchError, match=r"pins\.json cannot be read"):
         fetch_page.load_pins(place.pins)
+
+
+def test_npm_packs_what_cannot_be_fetched_directly(place: Place, tmp_path: Path) -> None:
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    for path in place.registry.rglob("*.tgz"):
+        path.rename(packed / path.name.replace("part-1", "scope-part-1"))
+    npm = tmp_path / "npm"
+    npm.write_text(f'#!/bin/sh\n[ "$1 $3" = "pack --pack-destination" ] && cp "{packed}"/*.tgz "$4"\n')
+    npm.chmod(0o755)
+    found_at = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    result = place.run(registry="http://127.0.0.1:9", PATH=found_at)
+    assert result.returncode == 0, result.stderr
