@@ -737,18 +737,21 @@ bool Engine::Impl::end_fits(Live& live) {
   const std::vector<Token>& tail = outline.tail.token_ids;
   if (tail.size() < 2) return true;
   const Lane& last = live.branches.back();
-  std::size_t n_held = 0;
-  std::vector<Token> ids = item_ids(live, last, true, n_held);
-  n_held = outline.last ? std::min(n_held, last.record.size()) : 0;
-  ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(n_held));
+  std::size_t n_own = 0;
+  std::vector<Token> ids = item_ids(live, last, true, n_own);
+  const auto n_held = [&] { return outline.last ? std::min(n_own, last.record.size()) : 0; };
+  const auto finds_room = [&] { return make_sequence() && make_room(ids.size() + tail.size() - n_held()); };
+  // What gives room may be the cells of the last branch: then all of its item is read.
+  if (!finds_room() || !finds_room()) return false;
+  const std::size_t n_kept = n_held();
+  ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(n_kept));
   std::vector<bool> wanted(ids.size() + 1, false);
   wanted.resize(ids.size() + tail.size(), true);
   ids.insert(ids.end(), tail.begin(), tail.end());
-  if (!has_spare(ids.size())) return false;
-  const Pos begin = outline.begin + static_cast<Pos>(n_held);
+  const Pos begin = outline.begin + static_cast<Pos>(n_kept);
   double sum = 0;
   try {
-    Sequence trial = n_held > 0 ? outline.last.fork(begin) : live.trunk.sequence.fork();
+    Sequence trial = n_kept > 0 ? outline.last.fork(begin) : live.trunk.sequence.fork();
     for (const double logprob : read_logprobs(trial, begin, ids, wanted)) sum += logprob;
   } catch (const DecodeError&) {  // broken off
     return false;

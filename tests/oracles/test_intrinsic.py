@@ -329,6 +329,22 @@ def test_an_end_is_read_behind_the_last_item_once(engine: _core.Engine, lister: 
     assert n_end <= result.timings.seed_tokens - n_fed < n_fed
 
 
+@pytest.mark.parametrize("n_lanes", [3, 4, 5])
+def test_an_end_is_read_in_a_cache_of_any_size(lister: TinyModel, n_lanes: int) -> None:
+    """Where it is full, room for that is found in the cells that the last branch has left."""
+    whole = answer(open_engine(lister), wanted(lister, lists()))
+    n_forked = 0
+    for n_ctx in (96, 128, 160, 192, 256, 512):
+        engine = open_engine(lister, n_ctx=n_ctx, n_requests=1, n_lanes=n_lanes, n_retained=0)
+        result = check(tell(engine, wanted(lister, lists(), max_tokens=150)))
+        n_forked += bool(result.blocks)
+        assert result.finish_reason in (STOP, LENGTH)
+        if result.blocks and result.finish_reason == STOP:
+            assert result.text == whole.text
+        _check_empty(engine)
+    assert n_forked > 2
+
+
 # --- why ---------------------------------------------------------------------------------------------------
 
 
