@@ -117,7 +117,7 @@ class Steps:
             finally:
                 self._n_calls -= 1
         try:
-            self._settle(engine)
+            self._settle()
             yield engine
         finally:
             self._go_out()
@@ -151,12 +151,26 @@ class Steps:
     async def abegin(
         self, request: _core.Request, before: Callable[[], None] | None, timeout_s: float | None = None
     ) -> Ticket:
-        """As begin(), without blocking the event loop."""
+        """As begin(), without blocking the event loop. Whoever is cancelled here leaves nothing behind."""
+        begun: list[Ticket] = []
+        wanted = True  # under the lock, as what is begun
 
         def submit(engine: _core.Engine) -> Ticket:
-            return self._submit(engine, request, before, timeout_s)
+            ticket = self._submit(engine, request, before, timeout_s)
+            with self._changed:
+                begun.append(ticket)
+                if not wanted:
+                    ticket.leave_soon()
+            return ticket
 
-        return await self.acall(submit)
+        try:
+            return await self.acall(submit)
+        except BaseException:
+            with self._changed:
+                wanted = False
+                for ticket in begun:
+                    ticket.leave_soon()
+            raise
 
     def _submit(
         self,
@@ -256,7 +270,7 @@ class Steps:
 
         def run() -> _Value:
             try:
-                self._settle(engine)
+                self._settle()
                 return call(engine)
             finally:
                 self._go_out()
@@ -313,19 +327,29 @@ class Steps:
             self._go_out()
 
     def _go_out(self) -> None:
-        """The engine is free again."""
-        try:
-            if (engine := self._engine) is not None:
-                self._settle(engine)
-        finally:
-            del engine
+        """The engine is free again, with the cells of answers that were dropped while somebody was in it."""
+        settled: set[int] = set()
+        while True:
             with self._changed:
-                self._inside = False
-                self._wake()
+                dropped = self._dropped - settled
+                if self._engine is None or not dropped:
+                    self._set_free()
+                    return
+            settled |= dropped
+            try:
+                self._settle()
+            except BaseException:
+                self._set_free()
+                raise
 
-    def _settle(self, engine: _core.Engine) -> None:
+    def _set_free(self) -> None:
+        with self._changed:
+            self._inside = False
+            self._wake()
+
+    def _settle(self) -> None:
         """Frees the cells of answers that were dropped."""
-        if self._dropped:
+        if self._dropped and (engine := self._engine) is not None:
             self._step(engine)
 
     def _step(self, engine: _core.Engine) -> DecodeError | None:
