@@ -22,8 +22,8 @@ constexpr std::size_t kLongestPeriod = 64;  // tokens of a loop that is noticed
 constexpr std::size_t kMostRounds = 3;      // of a loop
 constexpr std::size_t kLeastRound = 16;     // tokens that loop
 constexpr double kLearn = 0.1;              // weight of one body in the usual length
-const std::string kNoGain = "no gain is predicted for it";
-const std::string kNoRoom = "cells or lanes for it were missing";
+constexpr const char* kNoGain = "no gain is predicted for it";
+constexpr const char* kNoRoom = "cells or lanes for it were missing";
 // Random numbers of an outline, and of the trunk behind a list.
 constexpr std::int32_t kOutlineStream = 0x7FFFFFFF;
 constexpr std::int32_t kTrunkStream = 0x7FFFFFFE;
@@ -737,21 +737,24 @@ bool Engine::Impl::end_fits(Live& live) {
   const std::vector<Token>& tail = outline.tail.token_ids;
   if (tail.size() < 2) return true;
   const Lane& last = live.branches.back();
-  std::size_t n_own = 0;
-  std::vector<Token> ids = item_ids(live, last, true, n_own);
-  const auto n_held = [&] { return outline.last ? std::min(n_own, last.record.size()) : 0; };
-  const auto finds_room = [&] { return make_sequence() && make_room(ids.size() + tail.size() - n_held()); };
-  // What gives room may be the cells of the last branch: then all of its item is read.
-  if (!finds_room() || !finds_room()) return false;
-  const std::size_t n_kept = n_held();
-  ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(n_kept));
+  std::size_t n_held = 0;
+  std::vector<Token> ids = item_ids(live, last, true, n_held);
+  n_held = std::min(n_held, last.record.size());
+  // Out of the outline: what makes room must not take it.
+  Sequence trial = std::move(outline.last);
+  if (!trial || !trial.truncate(outline.begin + static_cast<Pos>(n_held))) {
+    n_held = 0;
+    if (!make_sequence()) return false;
+    trial = live.trunk.sequence.fork();
+  }
+  ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(n_held));
   std::vector<bool> wanted(ids.size() + 1, false);
   wanted.resize(ids.size() + tail.size(), true);
   ids.insert(ids.end(), tail.begin(), tail.end());
-  const Pos begin = outline.begin + static_cast<Pos>(n_kept);
+  if (!make_room(ids.size())) return false;
+  const Pos begin = outline.begin + static_cast<Pos>(n_held);
   double sum = 0;
   try {
-    Sequence trial = n_kept > 0 ? outline.last.fork(begin) : live.trunk.sequence.fork();
     for (const double logprob : read_logprobs(trial, begin, ids, wanted)) sum += logprob;
   } catch (const DecodeError&) {  // broken off
     return false;

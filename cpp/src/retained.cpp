@@ -71,12 +71,12 @@ Sequence Retained::take(const Layout& prompt, std::size_t n_most, Layout& layout
 
 bool Retained::evict() {
   if (entries_.empty()) return false;
-  auto least = std::prev(entries_.end());  // of two worth the same, the one used longer ago
+  auto least =
+      std::next(entries_.begin(), static_cast<std::ptrdiff_t>(std::min(kNewest, entries_.size() - 1)));
   std::size_t least_worth = worth(least);
-  const std::size_t n_older = entries_.size() - std::min(entries_.size(), kNewest);
-  for (auto entry = least; n_older > 0 && entry != std::next(entries_.begin(), kNewest);) {
-    --entry;
-    if (const std::size_t its = worth(entry); its < least_worth) {
+  for (auto entry = std::next(least); entry != entries_.end(); ++entry) {
+    // Of two worth the same, the one used longer ago.
+    if (const std::size_t its = worth(entry); its <= least_worth) {
       least = entry;
       least_worth = its;
     }

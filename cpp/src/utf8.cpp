@@ -39,14 +39,15 @@ int code_point(std::string_view text) {
 struct Capitals {
   std::uint32_t first, last, every, plus;
 };
-constexpr std::array<Capitals, 28> kCapitals = {{
-    {0x00C0, 0x00D6, 1, 32}, {0x00D8, 0x00DE, 1, 32},  {0x0100, 0x012E, 2, 1},  {0x0132, 0x0136, 2, 1},
-    {0x0139, 0x0147, 2, 1},  {0x014A, 0x0176, 2, 1},   {0x0179, 0x017D, 2, 1},  {0x01CD, 0x01DB, 2, 1},
-    {0x01DE, 0x01EE, 2, 1},  {0x0218, 0x021A, 2, 1},   {0x0386, 0x0386, 1, 38}, {0x0388, 0x038A, 1, 37},
-    {0x038C, 0x038C, 1, 64}, {0x038E, 0x038F, 1, 63},  {0x0391, 0x03A1, 1, 32}, {0x03A3, 0x03AB, 1, 32},
-    {0x0400, 0x040F, 1, 80}, {0x0410, 0x042F, 1, 32},  {0x048A, 0x04BE, 2, 1},  {0x04D0, 0x052E, 2, 1},
-    {0x0531, 0x0556, 1, 48}, {0x018F, 0x018F, 1, 202}, {0x01A0, 0x01A0, 1, 1},  {0x01AF, 0x01AF, 1, 1},
-    {0x04C0, 0x04C0, 1, 15}, {0x04C1, 0x04CD, 2, 1},   {0x1E00, 0x1E94, 2, 1},  {0x1EA0, 0x1EFE, 2, 1},
+constexpr std::array<Capitals, 29> kCapitals = {{
+    {0x0041, 0x005A, 1, 32}, {0x00C0, 0x00D6, 1, 32}, {0x00D8, 0x00DE, 1, 32},  {0x0100, 0x012E, 2, 1},
+    {0x0132, 0x0136, 2, 1},  {0x0139, 0x0147, 2, 1},  {0x014A, 0x0176, 2, 1},   {0x0179, 0x017D, 2, 1},
+    {0x01CD, 0x01DB, 2, 1},  {0x01DE, 0x01EE, 2, 1},  {0x0218, 0x021A, 2, 1},   {0x0386, 0x0386, 1, 38},
+    {0x0388, 0x038A, 1, 37}, {0x038C, 0x038C, 1, 64}, {0x038E, 0x038F, 1, 63},  {0x0391, 0x03A1, 1, 32},
+    {0x03A3, 0x03AB, 1, 32}, {0x0400, 0x040F, 1, 80}, {0x0410, 0x042F, 1, 32},  {0x048A, 0x04BE, 2, 1},
+    {0x04D0, 0x052E, 2, 1},  {0x0531, 0x0556, 1, 48}, {0x018F, 0x018F, 1, 202}, {0x01A0, 0x01A0, 1, 1},
+    {0x01AF, 0x01AF, 1, 1},  {0x04C0, 0x04C0, 1, 15}, {0x04C1, 0x04CD, 2, 1},   {0x1E00, 0x1E94, 2, 1},
+    {0x1EA0, 0x1EFE, 2, 1},
 }};
 std::uint32_t small_letter(std::uint32_t code) {
   for (const Capitals& range : kCapitals) {
@@ -91,22 +92,18 @@ std::string valid_utf8(std::string_view bytes) {
 std::string fold_case(std::string_view text) {
   std::string folded(text);
   for (std::size_t at = 0; at < text.size();) {
-    const auto n = static_cast<std::size_t>(std::max(code_point(text.substr(at)), 1));
-    std::size_t next = at;
-    if (n == 1) {
-      const char c = text[at];
-      if (c >= 'A' && c <= 'Z') folded[at] = static_cast<char>(c - 'A' + 'a');
-    } else if (n == 2) {
-      const std::uint32_t small = small_letter(next_code_point(text, next));
-      folded[at] = static_cast<char>(0xC0U | (small >> 6U));
-      folded[at + 1] = static_cast<char>(0x80U | (small & 0x3FU));
-    } else if (n == 3) {
-      const std::uint32_t small = small_letter(next_code_point(text, next));
-      folded[at] = static_cast<char>(0xE0U | (small >> 12U));
-      folded[at + 1] = static_cast<char>(0x80U | ((small >> 6U) & 0x3FU));
-      folded[at + 2] = static_cast<char>(0x80U | (small & 0x3FU));
+    const int n = code_point(text.substr(at));
+    std::size_t next = at + 1;
+    if (n > 0) {
+      next = at;
+      std::uint32_t small = small_letter(next_code_point(text, next));
+      // As many bytes as before: only the bits of the code point change.
+      for (std::size_t i = next - 1; i > at; --i, small >>= 6U)
+        folded[i] = static_cast<char>(0x80U | (small & 0x3FU));
+      const unsigned lead_bits = n == 1 ? 0 : 0xFFU << (8U - static_cast<unsigned>(n));
+      folded[at] = static_cast<char>(lead_bits | small);
     }
-    at += n;
+    at = next;
   }
   return folded;
 }

@@ -14,6 +14,11 @@ from pydantic import BaseModel
 from served import TEXT, Running, running
 
 from aspd_local.server import ServerConfig
+from aspd_local.server.asking import chat_options
+from aspd_local.server.fields import WITHOUT_EFFECT, Asked
+from aspd_local.server.responding import chat_body
+from aspd_local.server.response_schemas import ResponseBody
+from aspd_local.server.schemas import ChatBody, ChatMessage
 from tiny.script import Script, write_scripted
 from tiny.vocabulary import CHAT_TEMPLATE, EOS
 
@@ -157,6 +162,38 @@ def test_input_is_the_chat_that_it_says(client: httpx2.Client) -> None:
     found = client.post(PATH, json=body).json()
     assert found["usage"]["input_tokens"] == expected
     assert found["usage"]["input_tokens_details"]["cached_tokens"] >= expected - 1
+
+
+def test_options_that_change_the_text_are_those_of_a_chat() -> None:
+    options: dict[str, Any] = {
+        "temperature": 0.5,
+        "top_p": 0.7,
+        "top_k": 3,
+        "min_p": 0.2,
+        "repeat_penalty": 1.1,
+        "presence_penalty": 0.3,
+        "frequency_penalty": 0.4,
+        "dry_multiplier": 0.8,
+        "dry_base": 2.0,
+        "dry_allowed_length": 4,
+        "dry_penalty_last_n": 64,
+        "dry_sequence_breakers": [";"],
+        "xtc_probability": 0.6,
+        "xtc_threshold": 0.2,
+        "loop_guard": False,
+        "logit_bias": {"3": 1.0},
+        "seed": 5,
+        "stop": ["x"],
+        "grammar": 'root ::= "y"',
+        "aspd": {"parallel": "off"},
+    }
+    assert set(options) == {
+        name for name, field in Asked.model_fields.items() if WITHOUT_EFFECT not in field.metadata
+    } - {"model", "stream"}
+    chat = ChatBody(messages=[ChatMessage(role="user", content="Hello")], **options)
+    found = chat_body(ResponseBody(input="Hello", user="me", **options))
+    assert chat_options(found) == chat_options(chat)
+    assert set(options) - {"aspd"} - set(chat_options(chat)) == set()
 
 
 def test_logprobs_where_they_are_asked_for(client: httpx2.Client) -> None:

@@ -129,9 +129,11 @@ struct Result {
   std::string text;
   std::vector<BlockResult> blocks;
   FinishReason finish_reason = FinishReason::kStop;
-  std::string fallback;    // why a plan, or the last list that stayed serial, did, or no protocol was used
-  std::string stop_match;  // the stop string that was met
-  bool looped = false;     // Request::loop_guard has ended the answer
+  // Why a plan, or the last list that was not taken apart, was decoded serially, or no protocol was used;
+  // empty: none of these.
+  std::string fallback;
+  std::string stop_match;           // the stop string that was met
+  bool looped = false;              // Request::loop_guard has ended the answer
   bool from_serial_prompt = false;  // Request::serial_prompt was answered
   Layout layout;  // the answer's tokens as the cache had them, after the prompt; blocks count on from it
   Timings timings;

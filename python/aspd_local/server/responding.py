@@ -18,6 +18,7 @@ from aspd_local.server import bodies
 from aspd_local.server.answering import finished
 from aspd_local.server.asking import joined
 from aspd_local.server.bodies import Naming
+from aspd_local.server.fields import WITHOUT_EFFECT, Asked
 from aspd_local.server.loop import Stream
 from aspd_local.server.problems import Problem, problem_of
 from aspd_local.server.response_schemas import (
@@ -34,6 +35,9 @@ from aspd_local.server.tools import Call, CallFilter, Said, read_calls
 
 _log = logging.getLogger("aspd_local.server")
 _LOGPROBS = "message.output_text.logprobs"
+# Fields that a chat's body has too, under the same name and with the same meaning.
+_SAME = {name for name, field in Asked.model_fields.items() if WITHOUT_EFFECT not in field.metadata}
+_SAME = _SAME - {"stream"} | {"parallel_tool_calls"}
 # Fields of a chat's body, and what a response's body calls them.
 _NAMES = {
     "messages": "input",
@@ -54,9 +58,7 @@ def chat_body(body: ResponseBody) -> ChatBody:
     if body.stream_options is not None and body.stream_options.include_usage:
         why = "stream_options.include_usage is not supported: the last event has the usage"
         raise Problem(400, why, param="stream_options.include_usage", code="unsupported_parameter")
-    same = {"model", "temperature", "top_p", "top_k", "min_p", "repeat_penalty", "presence_penalty"}
-    same |= {"frequency_penalty", "logit_bias", "seed", "stop", "grammar", "parallel_tool_calls", "aspd"}
-    said = body.model_dump(include=same, exclude_none=True)
+    said = body.model_dump(include=_SAME, exclude_none=True)
     said |= {"messages": _messages(body), "max_tokens": body.max_output_tokens}
     if _wants_logprobs(body):
         said |= {"logprobs": True, "top_logprobs": body.top_logprobs}
