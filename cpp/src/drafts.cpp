@@ -104,7 +104,7 @@ std::unique_ptr<Drafts> Engine::Impl::collect_drafts(const Live& live, std::vect
       drafts->ends.push_back(0);
       for (std::size_t i = 0; i < ids.size(); ++i) drafts->fed.push_back(i > 0 || n_rest == 0);
     } else {
-      const std::size_t mark = outline.style.mark(lane.branch).size();
+      const std::size_t mark = outline.style.mark(outline.number_of(lane.branch)).size();
       const std::size_t lead_end = lane.n_seed_bytes - outline.style.closer.size();
       const std::ptrdiff_t begin =
           drafts->ends.back() + static_cast<std::ptrdiff_t>(outline.reader.separator().size());

@@ -172,6 +172,9 @@ class Engine::Impl {
   void end_loop(Live& live, Lane& lane);
   [[nodiscard]] double lead_logprob(const Outline& outline, std::size_t i) const;
   void conduct(Live& live);
+  [[nodiscard]] std::size_t n_last_tokens(const Live& live, std::size_t n_bytes) const;
+  [[nodiscard]] bool begin_item(Live& live, Outline& outline, std::size_t n_bytes, std::string_view over);
+  [[nodiscard]] bool pass_item(Live& live);
   void begin_outline(Live& live);
   [[nodiscard]] std::string separator_of(const Live& live, std::size_t index) const;
   void drop_outline(Live& live, std::string why);

@@ -24,6 +24,7 @@ constexpr std::size_t kLeastRound = 16;     // tokens that loop
 constexpr double kLearn = 0.1;              // weight of one body in the usual length
 constexpr const char* kNoGain = "no gain is predicted for it";
 constexpr const char* kNoRoom = "cells or lanes for it were missing";
+constexpr const char* kTooEarly = "its first items ended before the others were known";
 // Random numbers of an outline, and of the trunk behind a list.
 constexpr std::int32_t kOutlineStream = 0x7FFFFFFF;
 constexpr std::int32_t kTrunkStream = 0x7FFFFFFE;
@@ -33,7 +34,7 @@ std::size_t n_ready(const ListRules& limits) {
   return static_cast<std::size_t>(std::max(limits.ready_items, limits.min_items));
 }
 bool is_ready(const Outline& outline, const ListRules& limits) {
-  return outline.n_items() >= n_ready(limits) || outline.over ||
+  return outline.n_left() >= n_ready(limits) || outline.over ||
          outline.reader.state() == OutlineReader::State::kTail;
 }
 
@@ -80,6 +81,55 @@ std::string Engine::Impl::separator_of(const Live& live, std::size_t index) cons
   return n > 0 ? std::string(std::min(n, separator.size()), '\n') : separator;
 }
 
+// How many of the trunk's last tokens, with the one that has just been chosen, spell the last bytes of the
+// answer; 0: one of them begins before these.
+std::size_t Engine::Impl::n_last_tokens(const Live& live, std::size_t n_bytes) const {
+  const Lane& trunk = live.trunk;
+  const std::size_t n_answer =
+      trunk.record.size() - std::min(trunk.record.size(), live.request.prompt.size());
+  std::size_t n_tokens = 0;
+  std::size_t n_spelled = 0;
+  while (n_spelled < n_bytes && n_tokens <= n_answer && n_tokens < trunk.kinds.size()) {
+    const Token token =
+        n_tokens == 0 ? trunk.pending.front() : trunk.record.token_ids[trunk.record.size() - n_tokens];
+    n_spelled += model_->piece(token).size();
+    ++n_tokens;
+  }
+  return n_spelled == n_bytes ? n_tokens : 0;
+}
+
+// The trunk is in an item whose body has just begun: the first that may become a branch. n_bytes: from its
+// mark on. over: those of its body. False: tokens do not part there.
+bool Engine::Impl::begin_item(Live& live, Outline& outline, std::size_t n_bytes, std::string_view over) {
+  Lane& trunk = live.trunk;
+  if (trunk.pending.size() != 1) return false;
+  const std::size_t n_tokens = n_last_tokens(live, n_bytes);
+  // The body begins with the token that has just been chosen: an outline stands before it.
+  if (n_tokens == 0 || model_->piece(trunk.pending.front()).size() > over.size()) return false;
+  outline.first = trunk.record.size() + 1 - n_tokens;
+  outline.first_kind = trunk.kinds.size() - n_tokens;
+  outline.begin = n_tokens == 1 ? trunk.next : trunk.record.positions[outline.first];
+  outline.n_seed_bytes = n_bytes - over.size();
+  trunk.item = std::make_unique<ItemReader>(outline.style, outline.number_of(1), &*live.protocol()->lists);
+  (void)trunk.item->push(over);
+  return true;
+}
+
+// An item is over before the others are known: it stays text of the trunk, and the next one may become the
+// first branch, if the trunk begins it as the outline has it. False: it does not.
+bool Engine::Impl::pass_item(Live& live) {
+  Outline& outline = *live.outline;
+  if (outline.n_serial == outline.items.size()) return !outline.over;  // that lead is not known yet
+  const std::string& heading = outline.items[outline.n_serial].heading;
+  const std::string_view behind = live.trunk.item->held();
+  const std::string_view said = behind.substr(std::min(behind.find_first_not_of('\n'), behind.size()));
+  if (said.size() <= heading.size()) return heading.compare(0, said.size(), said) == 0;
+  if (said.substr(0, heading.size()) != heading) return false;
+  ++outline.n_serial;
+  outline.n_opened = outline.n_serial;
+  return begin_item(live, outline, said.size(), said.substr(heading.size()));
+}
+
 void Engine::Impl::begin_outline(Live& live) {
   const ListFinder::Found found = std::move(*live.found);
   live.found.reset();
@@ -100,38 +150,21 @@ void Engine::Impl::begin_outline(Live& live) {
     return;
   }
 
-  // The tokens that spell the list so far. One that begins before it cannot be parted.
-  std::size_t n_tokens = 0;
-  std::size_t n_bytes = 0;
-  const std::size_t n_answer =
-      trunk.record.size() - std::min(trunk.record.size(), live.request.prompt.size());
-  while (n_bytes < found.n_bytes && n_tokens <= n_answer && n_tokens < trunk.kinds.size()) {
-    const Token token =
-        n_tokens == 0 ? trunk.pending.front() : trunk.record.token_ids[trunk.record.size() - n_tokens];
-    n_bytes += model_->piece(token).size();
-    ++n_tokens;
-  }
-  if (n_bytes != found.n_bytes) return;
-  // The body begins with the token that has just been chosen: the outline stands before it.
-  const std::size_t n_last = model_->piece(trunk.pending.front()).size();
-  if (n_last > found.over.size()) return;
-
-  const std::size_t first = trunk.record.size() + 1 - n_tokens;
-  live.outline =
-      std::make_unique<Outline>(found.style, OutlineReader(found.style, found.lead, live.finder->scripts(),
-                                                           separator_of(live, first), &*protocol.lists));
+  const std::size_t n_tokens = n_last_tokens(live, found.n_bytes);
+  if (n_tokens == 0) return;
+  const std::string separator = separator_of(live, trunk.record.size() + 1 - n_tokens);
+  auto begun = std::make_unique<Outline>(
+      found.style,
+      OutlineReader(found.style, found.lead, live.finder->scripts(), separator, &*protocol.lists));
+  if (!begin_item(live, *begun, found.n_bytes, found.over)) return;
+  live.outline = std::move(begun);
   Outline& outline = *live.outline;
-  outline.first = first;
-  outline.first_kind = trunk.kinds.size() - n_tokens;
-  outline.begin = n_tokens == 1 ? trunk.next : trunk.record.positions[outline.first];
-  outline.n_seed_bytes = found.n_bytes - found.over.size();
-  trunk.item = std::make_unique<ItemReader>(found.style, 1, &*protocol.lists);
-  (void)trunk.item->push(found.over);
 
   Lane& lane = outline.lane;
   lane.sequence = trunk.sequence.fork();
   lane.next = trunk.next;
-  lane.pending = model_->tokenize(outline.reader.left_out(found.over.size() > n_last), false);
+  const bool spaced = found.over.size() > model_->piece(trunk.pending.front()).size();
+  lane.pending = model_->tokenize(outline.reader.left_out(spaced), false);
   outline.separator = model_->tokenize(protocol.lists->separator, false);
   lane.pending.insert(lane.pending.end(), outline.separator.begin(), outline.separator.end());
   outline.behind_separator = lane.next + static_cast<Pos>(lane.pending.size());
@@ -388,7 +421,9 @@ void Engine::Impl::conduct(Live& live) {
   if (!live.finder || live.id == 0) return;
   if (live.phase == Live::Phase::kTrunk) {
     if (live.outline) {
-      if (std::string why = why_serial(live); !why.empty()) drop_outline(live, std::move(why));
+      std::string why = why_serial(live);
+      if (why.empty() && live.trunk.item->ended() && !pass_item(live)) why = kTooEarly;
+      if (!why.empty()) drop_outline(live, std::move(why));
     }
     if (live.found && !live.outline) begin_outline(live);
     live.found.reset();
@@ -422,31 +457,31 @@ std::string Engine::Impl::why_serial(Live& live) {
   const ListRules& limits = *live.protocol()->lists;
   if (!item.builds_on().empty()) return item.builds_on();
   const bool ready = is_ready(outline, limits);
-  if (ready && outline.n_items() < static_cast<std::size_t>(limits.min_items))
+  if (ready && outline.n_left() < static_cast<std::size_t>(limits.min_items)) {
+    if (outline.n_items() >= static_cast<std::size_t>(limits.min_items)) return kTooEarly;
     return outline.reader.end() == OutlineReader::End::kGoesOn ? "its leads cannot be told beforehand"
                                                                : "a list of too few items";
+  }
   if (ready && !outline.order_asked && builds_in_order(live)) return "the order of its items matters";
-  if (!item.ended()) return "";
-  const std::string why = ready ? why_not_yet(live) : "";
-  return why.empty() ? "its first item ended before the others were known" : why;
+  return item.ended() && ready ? why_not_yet(live) : "";
 }
 
 // Whether the outline is far enough for a fork, and the trunk at a place where it can become a branch.
 bool Engine::Impl::may_fork(const Live& live) const {
   const Lane& trunk = live.trunk;
   return is_ready(*live.outline, *live.protocol()->lists) && trunk.pending.size() == 1 &&
-         !trunk.item->holds() && trunk.item->size() > 0;
+         !trunk.item->ended() && !trunk.item->holds() && trunk.item->size() > 0;
 }
 
 // What stands against a fork now that may change; empty: nothing.
 std::string Engine::Impl::why_not_yet(const Live& live) const {
   const Outline& outline = *live.outline;
   const double body = usual_body_ > 0 ? usual_body_ : live.protocol()->branch_tokens;
-  const double needed = kSpareBudget * body * static_cast<double>(outline.n_items());
+  const double needed = kSpareBudget * body * static_cast<double>(outline.n_left());
   const bool limited = live.request.max_tokens > 0 && static_cast<double>(tokens_left(live)) < needed;
   if (limited || tokens_left(live) <= outline.n_sampled)
     return "max_tokens leaves too little room for its items";
-  return gain_of_list(live, outline.n_items()) < kLeastGain ? kNoGain : "";
+  return gain_of_list(live, outline.n_left()) < kLeastGain ? kNoGain : "";
 }
 
 bool Engine::Impl::fork_list(Live& live) {
@@ -464,15 +499,16 @@ bool Engine::Impl::fork_list(Live& live) {
   if (before.block != 0 || before.n_sent != before.text.size() || before.text.size() < moved.size() ||
       before.text.compare(before.text.size() - moved.size(), moved.size(), moved) != 0)
     return false;
-  std::size_t n_cells = outline.n_items();
-  for (const Outline::Item& item : outline.items) n_cells += item.token_ids.size() + kOutlineCells / 4;
+  std::size_t n_cells = outline.n_left();
+  for (std::size_t i = outline.n_serial; i < outline.items.size(); ++i)
+    n_cells += outline.items[i].token_ids.size() + kOutlineCells / 4;
   if (!has_spare(0) || !finds_room(n_cells, live)) return false;
 
   (live.checks() ? live.n_drafted : live.n_sampled) += outline.n_sampled;
   live.guesses = {};
   live.phase = Live::Phase::kBlock;
   live.blocks.emplace_back();
-  live.titles = {valid_utf8(outline.reader.leads().front())};
+  live.titles = {valid_utf8(outline.reader.leads()[outline.n_serial])};
   live.blocks.back().branches.emplace_back();
   live.blocks.back().branches.back().title = live.titles.front();
   live.branches.clear();
@@ -528,7 +564,7 @@ bool Engine::Impl::fork_list(Live& live) {
 void Engine::Impl::open_item(Live& live, std::size_t i) {
   Outline& outline = *live.outline;
   Outline::Item& item = outline.items[i];
-  const int number = static_cast<int>(i) + 2;
+  const auto branch = static_cast<std::int32_t>(live.branches.size()) + 1;
   live.titles.push_back(valid_utf8(outline.reader.leads()[i + 1]));
   live.blocks.back().branches.emplace_back();
   live.blocks.back().branches.back().title = live.titles.back();
@@ -536,7 +572,7 @@ void Engine::Impl::open_item(Live& live, std::size_t i) {
   live.branches.emplace_back();
   Lane& lane = live.branches.back();
   lane.block = block;
-  lane.branch = number;
+  lane.branch = branch;
   lane.layout_block = live.branches.front().layout_block;
   lane.stage = Lane::Stage::kWaiting;
   lane.next = live.trunk.next;
@@ -549,16 +585,17 @@ void Engine::Impl::open_item(Live& live, std::size_t i) {
   outline.n_text += n_text;
 
   live.timings.seed_tokens += static_cast<std::int64_t>(lane.pending.size());
-  lane.sampler = std::make_unique<Sampler>(live.trunk.sampler->fork(stream_of(block, number), 0));
+  lane.sampler = std::make_unique<Sampler>(live.trunk.sampler->fork(stream_of(block, branch), 0));
   for (const Token id : lane.pending) lane.sampler->accept(id);
   lane.parser = std::make_unique<Parser>(nullptr, Parser::State::kTrunk, 0);
   lane.text = std::make_unique<LaneText>();
-  lane.item = std::make_unique<ItemReader>(outline.style, number, &*live.protocol()->lists);
+  lane.item =
+      std::make_unique<ItemReader>(outline.style, outline.number_of(branch), &*live.protocol()->lists);
   lane.n_seed_bytes = item.heading.size();
   lane.unchecked = live.checks();
   ++live.n_branches;
   lane.segment = live.segments.size();
-  live.segments.push_back({block, number, "", outline.reader.separator().size() + item.heading.size(), 0});
+  live.segments.push_back({block, branch, "", outline.reader.separator().size() + item.heading.size(), 0});
 }
 
 // Branches for the leads that have closed since.
@@ -573,7 +610,8 @@ void Engine::Impl::grow_block(Live& live) {
   for (std::size_t i = n_before; i < live.branches.size(); ++i) {
     Lane& lane = live.branches[i];
     if (lane.unchecked) continue;
-    show(live, lane, lane.text->push(outline.reader.separator() + outline.items[i - 1].heading));
+    show(live, lane,
+         lane.text->push(outline.reader.separator() + outline.items[outline.n_serial + i - 1].heading));
     if (lane.text->stopped()) {
       meet_stop(live, lane);
       return;

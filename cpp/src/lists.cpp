@@ -571,8 +571,8 @@ void ItemReader::take(std::string_view text, std::string& body) {
 
 std::string ItemReader::push(std::string_view bytes) {
   std::string body;
-  if (ended_) return body;
   held_ += bytes;
+  if (ended_) return body;
   while (!held_.empty()) {
     const std::size_t space = std::min(held_.find_first_not_of(" \t\r\n"), held_.size());
     const std::size_t newline = std::string_view(held_).substr(0, space).rfind('\n');

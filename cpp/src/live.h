@@ -105,18 +105,19 @@ struct Outline {
   OutlineReader reader;
 
   Lane lane;
-  std::size_t first = 0;         // index of the list's first token in the trunk's record
+  std::size_t first = 0;         // index in the trunk's record of the first token that may become a branch's
   std::size_t first_kind = 0;    // and in its kinds
   Pos begin = 0;                 // position of that token
-  std::size_t n_seed_bytes = 0;  // of the first item: its mark, lead and closer
+  std::size_t n_seed_bytes = 0;  // of the item that begins with it: its mark, lead and closer
   std::vector<Item> items;       // from the second on
+  std::size_t n_serial = 0;      // items that were over before the others were known: text of the trunk
   Item open;                     // the one that is being written
   Item tail;                     // what stands behind the list; without a heading
   Sequence last;                 // of the last branch, when it is over; empty: its cells were needed
   std::vector<Token> separator;  // between two leads
   std::vector<Token> between;    // what stands between two leads: the left out body, the separator
   std::vector<Token> likely;     // the next mark, to be decoded on the chance that it follows
-  std::size_t n_opened = 0;      // of `items`, those that have a branch
+  std::size_t n_opened = 0;      // of `items`, those that have a branch or are text of the trunk
   std::size_t n_sampled = 0;
   std::size_t n_text = 0;    // of them that have become text of the answer
   std::size_t offset = 0;    // of the block in the trunk's text, in code points
@@ -129,6 +130,10 @@ struct Outline {
   bool ends_answer = false;  // the answer ends with its tail
 
   [[nodiscard]] std::size_t n_items() const { return items.size() + 1; }
+  // Of them, those that may have a branch.
+  [[nodiscard]] std::size_t n_left() const { return n_items() - n_serial; }
+  // Of the item that a branch writes, from 1.
+  [[nodiscard]] int number_of(std::int32_t branch) const { return static_cast<int>(n_serial) + branch; }
 };
 
 // A sequence that has left the cells.

@@ -117,6 +117,18 @@ def forgetful(tiny_folder: Path) -> TinyModel:
     return write_scripted(tiny_folder / "forgetful.gguf", _script(other_lead="uC"), seed=3)
 
 
+@pytest.fixture(scope="module")
+def brief(tiny_folder: Path) -> TinyModel:
+    """Its first body is over before the others' leads are known."""
+    return write_scripted(tiny_folder / "brief.gguf", _script("cg"), seed=3)
+
+
+@pytest.fixture(scope="module")
+def terse(tiny_folder: Path) -> TinyModel:
+    """Its first two bodies are over before."""
+    return write_scripted(tiny_folder / "terse.gguf", _script("c"), seed=3)
+
+
 def lists(**rules: Any) -> _core.Protocol:
     """`intrinsic`, for these models. rules: of lists."""
     file = protocol.load("intrinsic")
@@ -211,6 +223,44 @@ def test_a_branch_among_others_is_the_branch_alone(engine: _core.Engine, lister:
     for number, (lead, body) in enumerate(zip(LEADS, found, strict=True), 1):
         alone = answer(engine, wanted(lister, None, behind=f"{HEAD}{number}. {lead}:")).text
         assert body == alone[: alone.index("\n")]
+
+
+@pytest.mark.parametrize(("model", "n_serial"), [("brief", 1), ("terse", 2)])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_block_begins_behind_items_that_ended_too_early(
+    model: str, n_serial: int, temperature: float, request: pytest.FixtureRequest
+) -> None:
+    """They are the serial answer's, and the items behind them are written as they would be by themselves."""
+    tiny: TinyModel = request.getfixturevalue(model)
+    engine = open_engine(tiny)
+    options: dict[str, Any] = {"temperature": temperature, "seed": 4}
+    told = tell(engine, wanted(tiny, lists(), n_logprobs=0, **options))
+    result = check(told)
+    serial = answer(engine, wanted(tiny, None, **options))
+    (block,) = result.blocks
+    begin = block.branches[0].span_begin
+    before = result.text[: result.text.rindex("\n", 0, begin) + 1]
+    assert before.count("\n") == n_serial + 1
+    assert serial.text.startswith(before)
+    assert [branch.title for branch in block.branches] == list(LEADS[n_serial:])
+    assert {event.offset for event in told if event.kind == _core.EventKind.FORK} == {len(before)}
+    assert result.text.endswith(END)
+    assert result.fallback == ""
+    assert tiny.vocabulary.decode(list(result.layout.token_ids)) == result.text
+    if temperature > 0:
+        return
+    for number, (lead, body) in enumerate(zip(LEADS[n_serial:], bodies(result), strict=True), n_serial + 1):
+        alone = answer(engine, wanted(tiny, None, behind=f"{before}{number}. {lead}:")).text
+        assert body == alone[: alone.index("\n")]
+    _check_empty(engine)
+
+
+def test_a_list_goes_on_serially_where_its_next_lead_is_not_the_outlines(tiny_folder: Path) -> None:
+    other = write_scripted(tiny_folder / "other_lead.gguf", _script("c", other_lead="uC"), seed=3)
+    engine = open_engine(other)
+    result = answer(engine, wanted(other, lists(ready_items=4)))
+    assert result.fallback == "its first items ended before the others were known"
+    assert result.text == answer(engine, wanted(other, None)).text
 
 
 def test_outline_is_what_follows_a_left_out_body(engine: _core.Engine, lister: TinyModel) -> None:
@@ -453,7 +503,7 @@ def steps_of(engine: _core.Engine, what: _core.Request) -> int:
     return n
 
 
-@pytest.mark.parametrize("model", ["lister", "calculator"])
+@pytest.mark.parametrize("model", ["lister", "calculator", "brief", "terse"])
 def test_cancelled_at_any_step_everything_is_given_back(model: str, request: pytest.FixtureRequest) -> None:
     tiny: TinyModel = request.getfixturevalue(model)
     engine = open_engine(tiny)
@@ -472,7 +522,7 @@ def test_cancelled_at_any_step_everything_is_given_back(model: str, request: pyt
     assert answer(engine, wanted(tiny, lists())).text == whole.text
 
 
-@pytest.mark.parametrize("model", ["lister", "calculator"])
+@pytest.mark.parametrize("model", ["lister", "calculator", "brief", "terse"])
 def test_cut_at_any_length_everything_is_given_back(model: str, request: pytest.FixtureRequest) -> None:
     tiny: TinyModel = request.getfixturevalue(model)
     engine = open_engine(tiny)
@@ -557,7 +607,7 @@ def test_stop_string_anywhere_cuts_the_text_there(engine: _core.Engine, lister: 
     assert n_cut_in_block > 20
 
 
-@pytest.mark.parametrize("model", ["lister", "calculator"])
+@pytest.mark.parametrize("model", ["lister", "calculator", "brief"])
 def test_stop_string_cuts_sampled_texts_and_lists_that_are_taken_back(
     model: str, request: pytest.FixtureRequest
 ) -> None:
@@ -685,7 +735,7 @@ def check_exact(engine: _core.Engine, tiny: TinyModel, **options: Any) -> _core.
     return result
 
 
-@pytest.mark.parametrize("model", ["lister", "calculator", "forgetful"])
+@pytest.mark.parametrize("model", ["lister", "calculator", "forgetful", "brief", "terse"])
 def test_exact_is_the_serial_answer(model: str, request: pytest.FixtureRequest) -> None:
     tiny: TinyModel = request.getfixturevalue(model)
     engine = open_engine(tiny)
@@ -870,10 +920,10 @@ def test_a_check_samples_no_more_than_max_tokens(
 
 @pytest.mark.parametrize("seed", range(30))
 def test_random_requests_all_end_and_leave_nothing_behind(
-    lister: TinyModel, calculator: TinyModel, seed: int
+    lister: TinyModel, calculator: TinyModel, brief: TinyModel, seed: int
 ) -> None:
     dice = random.Random(seed)
-    tiny = dice.choice([lister, calculator])
+    tiny = dice.choice([lister, calculator, brief])
     n_lanes = dice.choice([1, 2, 5, 16])
     engine = open_engine(
         tiny,

@@ -99,6 +99,7 @@ class ItemReader {
   [[nodiscard]] bool ended() const { return ended_; }
   // Whether bytes are held back.
   [[nodiscard]] bool holds() const { return !held_.empty(); }
+  // These bytes; where the item has ended, all behind its body.
   [[nodiscard]] const std::string& held() const { return held_; }
   // Bytes of the body so far.
   [[nodiscard]] std::size_t size() const { return n_body_; }
