@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import comparison
 import questions
@@ -29,6 +29,7 @@ from typing_extensions import Unpack
 
 from aspd_local.chat import Message
 from aspd_local.events import Done, Event, ReadingOrder, Text
+from aspd_local.options import DraftCheck
 from aspd_local.results import Answer
 from aspd_local.typing import AnswerOptions
 
@@ -36,6 +37,7 @@ SERIAL = "off"
 RESULTS = "results.jsonl"
 SETTINGS = "settings.json"
 OTHER_QUESTIONS = ("Hello.", "Hello.\n1. a\n2. b")  # a protocol may tell more of lists
+OWN = {"own": questions.CORPUS, "procedures": questions.PROCEDURES}  # suites of this project's
 
 Cache = Literal["other", "kept"]
 
@@ -62,7 +64,8 @@ class Settings:
 
     Attributes:
         model: as Model() takes it.
-        protocols: values of the option `parallel`, each compared with serial.
+        protocols: values of the option `parallel`, each compared with serial; with a colon and a value of
+            `draft_check` behind it, if one is wanted: "auto:exact".
         max_tokens: of an answer.
         cache: "other": what another question leaves there; "kept": as the answer before has left it.
     """
@@ -117,9 +120,9 @@ def ask(
     max_tokens: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Any]:
-    """One answer as a line of results.jsonl. asked: the option `parallel`. Raises AspdError."""
+    """One answer as a line of results.jsonl. asked: as in Settings. Raises AspdError."""
     watch = Watch(clock, clock())
-    for event in model.stream(question.text, parallel=asked, temperature=0.0, max_tokens=max_tokens):
+    for event in model.stream(question.text, **options_of(asked, max_tokens)):
         watch.see(event)
     answer = watch.answer
     assert answer is not None, "an answer ends with Done"
@@ -132,10 +135,19 @@ def ask(
     }
 
 
+def options_of(asked: str, max_tokens: int) -> AnswerOptions:
+    """The options of a greedy answer. asked: as in Settings."""
+    parallel, _, draft_check = asked.partition(":")
+    options: AnswerOptions = {"parallel": parallel, "temperature": 0.0, "max_tokens": max_tokens}
+    if draft_check:
+        options["draft_check"] = cast("DraftCheck", draft_check)
+    return options
+
+
 def as_row(question: OwnQuestion, asked: str, answer: Answer, n_text: int) -> dict[str, Any]:
     """An answer as a line of results.jsonl, without times.
 
-    asked: the option `parallel`. n_text: tokens of its text.
+    asked: as in Settings. n_text: tokens of its text.
     """
     return {
         "id": question.id,
@@ -168,7 +180,7 @@ def ask_another(model: Answerer, asked: str) -> None:
     """Leaves in the cache what a question finds that is not the first: the template, a protocol's prompt."""
     model.reset()
     for question in OTHER_QUESTIONS[: 1 if asked == SERIAL else None]:
-        model.chat(question, parallel=asked, temperature=0.0, max_tokens=1)
+        model.chat(question, **options_of(asked, 1))
 
 
 def sides(protocols: Sequence[str], turn: int) -> tuple[str, ...]:
@@ -256,7 +268,7 @@ def packaged(suite: str) -> list[OwnQuestion]:
 
 def add_choice(parser: argparse.ArgumentParser) -> None:
     """The options of chosen()."""
-    parser.add_argument("--suite", choices=["own", "vicuna", "gsm8k"], default="own")
+    parser.add_argument("--suite", choices=[*OWN, "vicuna", "gsm8k"], default="own")
     parser.add_argument(
         "--split", choices=["develop", "test", "all"], help="default: develop of the own suite, all of others"
     )
@@ -267,7 +279,7 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
 
 def chosen(args: argparse.Namespace) -> list[OwnQuestion]:
     """The questions that the options name. Raises ValueError where there are none."""
-    found = questions.corpus() if args.suite == "own" else packaged(args.suite)
+    found = questions.corpus(OWN[args.suite]) if args.suite in OWN else packaged(args.suite)
     for name, known in (("languages", "language"), ("kinds", "kind")):
         wanted = getattr(args, name)
         if wanted and (unknown := set(wanted) - {getattr(each, known) for each in found}):

@@ -64,7 +64,7 @@ def ask_all(
     while waiting or running:
         while waiting and len(running) < at_once:
             question, side = waiting.pop()
-            prepared = model.prepare(question.text, parallel=side, temperature=0.0, max_tokens=max_tokens)
+            prepared = model.prepare(question.text, **as_met.options_of(side, max_tokens))
             running[model.submit(prepared)] = question, side
         for request, event in model.step():
             if isinstance(event, Done):

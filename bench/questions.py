@@ -1,5 +1,6 @@
 """Questions that the scripts of this folder ask: files of the Vicuna Bench of FastChat (Apache-2.0), and this
-project's own corpus in eight languages, corpora/questions.jsonl.
+project's own corpora in eight languages: corpora/questions.jsonl, which are mixed, and corpora/procedures.jsonl,
+which are recipes, steps, derivations and code, written after the engine's rules and for claims only.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-CORPUS = Path(__file__).resolve().parent / "corpora" / "questions.jsonl"
+CORPORA = Path(__file__).resolve().parent / "corpora"
+CORPUS = CORPORA / "questions.jsonl"
+PROCEDURES = CORPORA / "procedures.jsonl"
 
 Split = Literal["develop", "test"]
 

@@ -737,7 +737,7 @@ void Engine::Impl::finish(Live& live, FinishReason reason) {
   }
   if (live.phase == Live::Phase::kCheck)
     end_check(live, reason == FinishReason::kStop ? FinishReason::kRejected : reason);
-  live.outline.reset();
+  if (live.outline) drop_outline(live, why_not_forked(live));
   live.parked.clear();
   for (Lane& lane : live.branches) {
     if (live.phase != Live::Phase::kBlock || lane.stage == Lane::Stage::kDone) continue;

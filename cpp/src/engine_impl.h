@@ -185,6 +185,7 @@ class Engine::Impl {
   [[nodiscard]] std::string why_serial(Live& live);
   [[nodiscard]] bool may_fork(const Live& live) const;
   [[nodiscard]] std::string why_not_yet(const Live& live) const;
+  [[nodiscard]] std::string why_not_forked(const Live& live) const;
   [[nodiscard]] double gain_of_list(const Live& live, std::size_t n_items) const;
   [[nodiscard]] std::size_t tokens_left(const Live& live) const;
   bool fork_list(Live& live);

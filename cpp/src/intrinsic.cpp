@@ -484,6 +484,12 @@ std::string Engine::Impl::why_not_yet(const Live& live) const {
   return gain_of_list(live, outline.n_left()) < kLeastGain ? kNoGain : "";
 }
 
+// What a list whose outline is being written has waited for when the answer ends.
+std::string Engine::Impl::why_not_forked(const Live& live) const {
+  const std::string why = is_ready(*live.outline, *live.protocol()->lists) ? why_not_yet(live) : "";
+  return why.empty() ? kTooEarly : why;
+}
+
 bool Engine::Impl::fork_list(Live& live) {
   Outline& outline = *live.outline;
   Lane& trunk = live.trunk;

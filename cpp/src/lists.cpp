@@ -97,10 +97,39 @@ bool is_no_lead(std::string_view text, const ListRules& rules) {
          count_words(text) > static_cast<std::size_t>(rules.max_words) + 1;
 }
 
+// Bytes of the spaces with which a text begins, those included that do not break: French has them before a
+// colon.
+std::size_t spaces_before(std::string_view text) {
+  const std::array<std::string_view, 3> spaces = {" ", "\u00A0", "\u202F"};
+  std::size_t n = 0;
+  for (bool found = true; found;) {
+    found = false;
+    for (const std::string_view space : spaces) {
+      if (!starts_with(text.substr(n), space)) continue;
+      n += space.size();
+      found = true;
+    }
+  }
+  return n;
+}
+
+// What parts a lead from its body behind the lead's emphasis: the longest with which a text begins.
+std::string_view lead_end_of(std::string_view text, const ListRules& rules) {
+  const std::string_view end = starts_with_any(text, rules.lead_ends);
+  if (!end.empty()) return end;
+  const std::size_t n = spaces_before(text);
+  const std::string_view behind = starts_with_any(text.substr(n), rules.lead_ends);
+  return behind.empty() ? behind : text.substr(0, n + behind.size());
+}
+
 // Whether what follows a lead's emphasis can become neither a closer nor the end of a line.
 bool begins_no_closer(std::string_view text, const ListRules& rules) {
-  return !trim(text).empty() && std::none_of(rules.lead_ends.begin(), rules.lead_ends.end(),
-                                             [&](const std::string& end) { return starts_with(end, text); });
+  if (whole_code_points(text) < text.size()) return false;
+  const std::string_view behind = text.substr(spaces_before(text));
+  if (trim(behind).empty()) return false;
+  return std::none_of(rules.lead_ends.begin(), rules.lead_ends.end(), [&](const std::string& end) {
+    return starts_with(end, text) || starts_with(end, behind);
+  });
 }
 
 // A line's mark: a style without closer, and where the lead begins. number: of a numbered item.
@@ -203,7 +232,7 @@ std::optional<Closed> read_lead(std::string_view text, const ListStyle& style, c
       lead.remove_suffix(lead_end.size());
       return Closed{lead, lead_end + style.emphasis};
     }
-    const std::string_view next = starts_with_any(behind, rules.lead_ends);
+    const std::string_view next = lead_end_of(behind, rules);
     if (!next.empty()) return Closed{lead, style.emphasis + std::string(next)};
     if (line_ends && trim(behind).empty()) return Closed{lead, style.emphasis};  // the newline belongs to it
     return std::nullopt;

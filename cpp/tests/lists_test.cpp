@@ -234,6 +234,11 @@ TEST(list_is_found_at_its_first_closed_lead_whatever_the_pieces) {
 }
 
 TEST(list_of_another_language_is_found) {
+  for (const std::string space : {" ", "\u00A0", "\u202F"}) {
+    check_list("Voici :\n\n", "1. **", "Thé vert", "**" + space + ":", " chaud", "2. **");
+    check_list("", "- **", "Thé vert", "**" + space + ":", " chaud", "- **");
+    check_list("", "**", "Thé vert", "**" + space + ":", " chaud", "**");
+  }
   check_list("Здесь:\n\n", "1. **", "Чай", "**:", " горячий", "2. **");
   check_list("", "1. **", "茶", "**：", "热的", "2. **");
   check_list("", "1. ", "牛奶", "：", "冷的", "2. ");

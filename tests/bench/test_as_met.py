@@ -39,8 +39,16 @@ def test_corpus_has_22_questions_in_each_language_12_of_them_with_titles() -> No
     assert sum(each.kind in ("recipe", "steps", "derivation") for each in found) >= 42
 
 
-def test_corpus_has_no_question_and_no_id_twice() -> None:
-    found = questions.corpus()
+def test_procedures_are_five_of_each_language_besides_code() -> None:
+    found = questions.corpus(questions.PROCEDURES)
+    procedures = [each for each in found if each.kind != "code"]
+    assert Counter(each.language for each in procedures) == dict.fromkeys(LANGUAGES, 5)
+    assert {each.kind for each in procedures} == {"recipe", "steps", "derivation"}
+    assert {each.language for each in found if each.kind == "code"} == set(LANGUAGES)
+
+
+def test_corpora_have_no_question_and_no_id_twice() -> None:
+    found = [*questions.corpus(), *questions.corpus(questions.PROCEDURES)]
     assert len({each.id for each in found}) == len({each.text for each in found}) == len(found)
 
 

@@ -426,6 +426,9 @@ def test_answer_says_that_max_tokens_or_a_calculation_kept_its_list_serial(
 ) -> None:
     short = answer(engine, wanted(lister, lists(), max_tokens=40))
     assert (short.blocks, short.fallback) == ([], "max_tokens leaves too little room for its items")
+    ended = answer(engine, wanted(lister, lists(ready_items=4), max_tokens=24))  # within its first item
+    assert (ended.blocks, ended.fallback) == ([], "its first items ended before the others were known")
+    assert ended.timings.rewound_tokens > 0
     other = open_engine(calculator)
     assert answer(other, wanted(calculator, lists())).fallback == "its items hold a calculation"
 
