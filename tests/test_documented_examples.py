@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 import re
 import shlex
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from typing import Any
 import pytest
 import typer
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from aspd_local import sources
 from aspd_local.cli import app as top
@@ -95,6 +99,53 @@ def test_a_documented_command_is_taken(line: str, tmp_path: Path, monkeypatch: p
 @pytest.fixture(scope="module")
 def tiny(tiny_folder: Path) -> TinyModel:
     return write_scripted(tiny_folder / "documented.gguf", Script([f"assistant\nHm{EOS}"]), seed=17)
+
+
+RUNS = (
+    "run ",
+    "chat",
+    "models list",
+    "models path",
+    "data build",
+    "data report",
+    "data show",
+)
+BUILD = ["data", "build", "ANSWERS.jsonl", "-o", "SET.jsonl", "--no-score"]
+QUICK = [each for each in COMMANDS if str(each.values[0]).removeprefix("aspd ").startswith(RUNS)]
+
+
+def test_quick_commands_are_found() -> None:
+    assert len(QUICK) > 12
+
+
+@pytest.fixture
+def one_core() -> Iterator[None]:
+    """Two threads of a tiny model wait for each other where other programs run."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    yield
+    os.sched_setaffinity(0, cores)
+
+
+@pytest.mark.usefixtures("one_core")
+@pytest.mark.parametrize("line", QUICK)
+def test_a_documented_command_runs(
+    line: str, tiny: TinyModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that take a moment, with a tiny model in place of the one that is named."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("resolve", "locate", "pull"):
+        monkeypatch.setattr(sources, name, lambda *_, **__: tiny.path)
+    rows = [
+        {"prompt": f"What helps {i}?", "answer": "- **Rest**: each day.\n- **Food**: a lot."}
+        for i in range(9)
+    ]
+    (tmp_path / "ANSWERS.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = shlex.split(line.replace("NAME", "smollm2-135m"))[1:]
+    for command in (BUILD, words):
+        if command is words or words[:2] in (["data", "report"], ["data", "show"]):
+            result = CliRunner().invoke(top.app, command, input="Hello\n")
+            assert result.exit_code == 0, result.output
 
 
 @pytest.mark.parametrize(("page", "text"), CODE)
