@@ -96,6 +96,7 @@ def test_names_behind_a_colon(question: str, names: list[str]) -> None:
         "Compare them by: price and size.",
         "Compare them by: price, size, and weight.",  # a name does not begin with "and"
         "Vergleiche sie nach: Preis, Größe, Farbe und Gewicht.",
+        "Tables : clients(id, nom), commandes(id, montant, date).",
         "The trains leave at 10:30, 11:30, 12:30.",
         "By aspect: the price that one pays for it, size, weight.",
         "By aspect: price, size, weight.\n\nNo, tell me a story.",

@@ -15,7 +15,7 @@ _NARROW = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 _ITEM = re.compile(r"[ \t\u3000]{0,3}(\(?(\d{1,2})[.)、])([ \t\u3000]*)(\S.*)")
 _ENDS = tuple("?.!;。｡؟؛।…")
 # "by aspect: home, body, habits." A sequence that ends with a question mark is asked about.
-_INLINE = re.compile(r":(?![\d/])([^:.;!?。｡؟؛।\n]+)(?=[.;!。｡؛।\n]|$)")
+_INLINE = re.compile(r":(?![\d/])([^:.;!?。｡؟؛।()\[\]{}\n]+)(?=[.;!。｡؛।\n]|$)")
 _COMMA = re.compile(r"[、،\uff0c]|(?<!\d),|,(?!\d)")
 # Columns of a terminal, two for a wide character: of a name that goes before its part, of one in a sequence.
 _MOST_COLUMNS = 30
