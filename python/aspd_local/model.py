@@ -535,6 +535,7 @@ class Model:
         if options.plan == "auto":
             plain = lay_out(segments_of(turns, SERIAL), "linear")
             prepared.request.serial_prompt = to_core(plain)
+            prepared.request.question = question
             prepared.request.plan_threshold = told.plan_threshold
         return prepared
 
