@@ -1,4 +1,4 @@
-"""Parts that a question itself lists: a numbered list with which it ends, or names behind a colon.
+"""Parts that a question itself lists: a numbered list with which it ends.
 
 A model that begins a plan for such a question need not write it. Whether it begins one is its own decision.
 Digits, punctuation and the width of characters decide; no word of any language does.
@@ -14,13 +14,8 @@ from dataclasses import dataclass
 _NARROW = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 _ITEM = re.compile(r"[ \t\u3000]{0,3}(\(?(\d{1,2})[.)、])([ \t\u3000]*)(\S.*)")
 _ENDS = tuple("?.!;。｡؟؛।…")
-# "by aspect: home, body, habits." A sequence that ends with a question mark is asked about.
-_INLINE = re.compile(r":(?![\d/])([^:.;!?。｡؟؛।()\[\]{}\n]+)(?=[.;!。｡؛।\n]|$)")
-_COMMA = re.compile(r"[、،\uff0c]|(?<!\d),|,(?!\d)")
-# Columns of a terminal, two for a wide character: of a name that goes before its part, of one in a sequence.
+# Columns of a terminal, two for a wide character: of a name that goes before its part.
 _MOST_COLUMNS = 30
-_MOST_NAME_COLUMNS = 24
-_LEAST_NAMES = 3
 
 
 @dataclass(frozen=True)
@@ -37,17 +32,11 @@ def asked_parts(question: str) -> list[AskedPart]:
     """The parts that a question lists; none where it lists none.
 
     The items of a numbered list at its end, counted from 1: a short name is repeated in the answer, a
-    question or a sentence is not. Or three short names or more in its last paragraph, behind a colon.
+    question or a sentence is not.
 
     >>> [part.heading for part in asked_parts("Which?\\n1. year\\n2. Who came first?")]
     ['1. year: ', '\\n2. ']
-    >>> [part.title for part in asked_parts("Vergleiche sie nach: Preis, Größe, Gewicht.")]
-    ['Preis', 'Größe', 'Gewicht']
     """
-    return _numbered(question) or _named(question)
-
-
-def _numbered(question: str) -> list[AskedPart]:
     parts: list[AskedPart] = []
     below = 0
     for line in reversed(question.rstrip().splitlines()):
@@ -73,19 +62,6 @@ def _part(mark: str, title: str, *, first: bool) -> AskedPart:
     if narrow.endswith(_ENDS) or not 0 < _columns(name) <= _MOST_COLUMNS:
         return AskedPart(title, begin)
     return AskedPart(title, f"{begin}{name}{chr(0xFF1A) if _is_wide(name[-1]) else ': '}")
-
-
-def _named(question: str) -> list[AskedPart]:
-    last = question.rstrip().rpartition("\n\n")[2]
-    lists = list(_INLINE.finditer(last.translate(_NARROW)))
-    if not lists:
-        return []
-    names = [name.strip() for name in _COMMA.split(last[slice(*lists[-1].span(1))])]
-    if len(names) < _LEAST_NAMES or not all(1 <= _columns(name) <= _MOST_NAME_COLUMNS for name in names):
-        return []
-    if len(names[-1].split()) > 1:  # a conjunction may be part of it
-        return []
-    return [AskedPart(name, f"{'' if i == 0 else chr(10) * 2}**{name}**\n") for i, name in enumerate(names)]
 
 
 def _columns(text: str) -> int:
