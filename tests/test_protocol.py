@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from aspd_local import protocol
-from aspd_local.direct import is_direct
 from aspd_local.errors import ProtocolError
 from aspd_local.protocol import Example, Prompt
 
@@ -101,7 +100,3 @@ def test_examples_of_both_kinds_are_shown() -> None:
     for told in told_of_prompted():
         with_plan = ["<plan>" in example.assistant for example in told.examples]
         assert 0 < sum(with_plan) < len(with_plan)
-
-
-def test_no_example_with_a_plan_is_a_question_that_is_not_asked() -> None:
-    assert not any(is_direct(example.user) for example in EXAMPLES if "<plan>" in example.assistant)

@@ -107,6 +107,7 @@ void bind_options(py::module_& m) {
       .def_readwrite("draft_check", &Request::draft_check)
       .def_readwrite("serial_prompt", &Request::serial_prompt)
       .def_readwrite("plan_threshold", &Request::plan_threshold)
+      .def_readwrite("question", &Request::question)
       .def_readwrite("asked_parts", &Request::asked_parts)
       .def_readwrite("n_logprobs", &Request::n_logprobs)
       .def_readwrite("retain", &Request::retain)

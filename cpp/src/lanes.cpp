@@ -3,6 +3,7 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "aspd/lists.h"
 #include "engine_impl.h"
 #include "utf8.h"
 
@@ -24,6 +25,14 @@ std::string paragraph_break(const std::string& before) {
   const std::size_t last = before.find_last_not_of('\n');
   const std::size_t newlines = last == std::string::npos ? before.size() : before.size() - last - 1;
   return newlines >= 2 ? "" : std::string(2 - newlines, '\n');
+}
+
+// Whether titles may be in a text's language, as far as writing systems tell.
+bool is_written_as(const std::string& text, const std::vector<std::string>& titles) {
+  std::uint32_t used = 0;
+  for (const std::string& title : titles) used |= scripts_of(title);
+  const std::uint32_t wanted = main_scripts_of(text);
+  return wanted == 0 || used == 0 || (wanted & used) != 0;
 }
 
 }  // namespace
@@ -316,6 +325,11 @@ void Engine::Impl::end_loop(Live& live, Lane& lane) {
 void Engine::Impl::act(Live& live, Lane& lane, const Outcome& outcome, std::size_t undecoded) {
   if (outcome.action == Action::kFork) {
     live.titles = outcome.titles;
+    if (live.request.serial_prompt && !is_written_as(live.request.question, live.titles)) {
+      act(live, lane, lane.parser->give_up_plan("its titles are in another writing system than the question"),
+          undecoded);
+      return;
+    }
     if (!finds_room(cells_for_branches(live), live)) {
       act(live, lane, lane.parser->give_up_plan("cells for the branches are missing"), undecoded);
       return;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
+#include <numeric>
 
 #include "aspd/parser.h"
 #include "calculation.h"
@@ -294,18 +296,43 @@ constexpr std::array<Range, 19> kScripts = {{
     {0xAC00, 0xD7AF, 13}, {0x1100, 0x11FF, 13}, {0x20000, 0x3FFFF, 12},
 }};
 
-}  // namespace
+constexpr std::size_t kMostScripts = 32;
+constexpr std::uint32_t kKana = 1U << 11;
+constexpr std::uint32_t kHan = 1U << 12;
 
-std::uint32_t scripts_of(std::string_view text) {
-  std::uint32_t found = 0;
+// Letters of each writing system.
+std::array<std::size_t, kMostScripts> letters_of(std::string_view text) {
+  std::array<std::size_t, kMostScripts> found{};
   const std::string valid = valid_utf8(text);
   for (std::size_t at = 0; at < valid.size();) {
     const std::uint32_t code = next_code_point(valid, at);
     for (const Range& range : kScripts) {
-      if (code >= range.first && code <= range.last) found |= 1U << range.script;
+      if (code >= range.first && code <= range.last) ++found[range.script];
     }
   }
   return found;
+}
+
+// Bits of those that have at least one letter, and at least one of `divisor`.
+std::uint32_t scripts_with(std::string_view text, std::size_t divisor) {
+  const std::array<std::size_t, kMostScripts> letters = letters_of(text);
+  const std::size_t n = std::accumulate(letters.begin(), letters.end(), std::size_t{0});
+  std::uint32_t found = 0;
+  for (std::size_t script = 0; script < kMostScripts; ++script) {
+    if (letters[script] > 0 && letters[script] * divisor >= n) found |= 1U << script;
+  }
+  return found;
+}
+
+}  // namespace
+
+std::uint32_t scripts_of(std::string_view text) {
+  return scripts_with(text, std::numeric_limits<std::uint32_t>::max());
+}
+
+std::uint32_t main_scripts_of(std::string_view text) {
+  const std::uint32_t found = scripts_with(text, 3);
+  return (found & kKana) != 0 ? found | kHan : found;
 }
 
 bool says_all(std::string_view text, const std::vector<std::string>& leads) {

@@ -872,6 +872,16 @@ TEST(writing_systems_have_a_bit_each_and_digits_none) {
   CHECK_EQ(scripts_of("𠀀"), scripts_of("茶"));
 }
 
+TEST(a_main_writing_system_has_a_third_of_the_letters) {
+  CHECK_EQ(main_scripts_of(""), 0U);
+  CHECK_EQ(main_scripts_of("12?"), 0U);
+  CHECK_EQ(main_scripts_of("what is π"), kLatin);
+  CHECK_EQ(main_scripts_of("茶 is what"), kLatin);
+  CHECK_EQ(main_scripts_of("如何学习Python"), kLatin | scripts_of("茶"));
+  CHECK_EQ(main_scripts_of("お茶とPCの話"), scripts_of("お茶"));
+  CHECK_EQ(main_scripts_of("чай TV"), kLatin | scripts_of("ч"));
+}
+
 TEST(text_says_leads_whatever_their_case) {
   CHECK(says_all("Compare wind energy, Solar Energy and coal.", {"Solar energy", "Wind Energy", "Coal"}));
   CHECK(says_all("Сравни уголь, Ветер и солнце", {"Уголь", "ветер", "Солнце"}));

@@ -662,6 +662,7 @@ class Request:
     plan_always: bool
     prompt: Layout
     protocol: Protocol | None
+    question: str
     retain: bool
     sampling: SamplingOptions
     serial_prompt: Layout | None

@@ -20,7 +20,6 @@ from typing_extensions import Unpack
 
 from aspd_local import _core, chat, protocol
 from aspd_local.asked import asked_parts
-from aspd_local.direct import is_direct
 from aspd_local.errors import ContextFullError
 from aspd_local.events import Done, End, Event, Fork, Join, ReadingOrder, Text, Unfork, branch_name
 from aspd_local.history import History
@@ -517,8 +516,6 @@ class Model:
             return self._request(segments_of(turns, _recalled_as(bound)), options, file, bound)
         question = turns[-1]["content"] if turns[-1]["role"] == "user" else ""
         asked = asked_parts(question)
-        if options.plan == "auto" and not asked and is_direct(question):
-            return self._request(segments_of(turns, SERIAL), options, None, None)
         told = file.listing if asked and file.listing is not None else file.prompt
         examples = [(example.user, example.assistant) for example in told.examples]
 
@@ -538,6 +535,7 @@ class Model:
         if options.plan == "auto":
             plain = lay_out(segments_of(turns, SERIAL), "linear")
             prepared.request.serial_prompt = to_core(plain)
+            prepared.request.question = question
             prepared.request.plan_threshold = told.plan_threshold
         return prepared
 

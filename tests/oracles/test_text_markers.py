@@ -171,6 +171,34 @@ def test_a_threshold_decides_on_the_plan_by_its_probability(
             assert result.timings.rewound_tokens + result.timings.plan_tokens == 0
 
 
+@pytest.mark.parametrize(
+    ("question", "forks"),
+    [
+        ("", True),
+        ("12?", True),
+        ("Which colours?", True),
+        ("赤い Which", True),
+        ("请给出三个建议", False),
+        ("Какие цвета?", False),
+        ("いろは", False),
+    ],
+)
+def test_a_plan_in_another_writing_system_than_the_question_is_not_used(
+    engine: _core.Engine, tiny: TinyModel, question: str, forks: bool
+) -> None:
+    wanted = _asked(tiny, "Hm 1", PLANLESS)
+    wanted.question = question
+    engine.clear_retained()
+    result = answer(engine, wanted)
+    assert bool(result.blocks) == forks
+    if not forks:
+        assert result.from_serial_prompt
+        assert result.text == "So."
+        assert "writing system" in result.fallback
+    assert engine.cells_in_use == 0
+    assert engine.sequences_free == engine.n_sequences
+
+
 def test_a_banned_marker_opens_no_plan(engine: _core.Engine, tiny: TinyModel) -> None:
     wanted = _asked(tiny, "Hm 1", PLANLESS)
     wanted.plan_threshold = 1e-6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx2
@@ -53,6 +53,43 @@ def test_stream_says_the_same_in_reading_order(client: httpx2.Client) -> None:
     assert content(found) == TEXT
     assert found[-1]["aspd"]["blocks"] == ask(client)["aspd"]["blocks"]
     assert all("events" not in chunk.get("aspd", {}) for chunk in found)
+
+
+@pytest.fixture(scope="module")
+def looping(configured: Callable[..., ServerConfig]) -> Iterator[httpx2.Client]:
+    """A server with room for an answer that is ended as it repeats itself."""
+    engine = {"n_ctx": 2048, "n_threads": 1, "n_threads_batch": 1, "profile": "off"}
+    with running(configured(engine=engine)) as server, server.client() as client:
+        yield client
+
+
+ENDLESS = {"grammar": 'root ::= "a" root', "temperature": 0}
+
+
+@pytest.mark.parametrize(
+    ("route", "question"),
+    [
+        ("/v1/chat/completions", {"messages": QUESTION}),
+        ("/v1/completions", {"prompt": "x", "max_tokens": 1500}),
+        ("/v1/responses", {"input": "Hello"}),
+    ],
+)
+def test_an_answer_that_repeats_itself_says_that_it_was_ended(
+    looping: httpx2.Client, route: str, question: dict[str, Any]
+) -> None:
+    body = {**question, **ENDLESS}
+    whole = looping.post(route, json=body)
+    assert whole.status_code == 200, whole.text
+    assert whole.json()["aspd"]["finish_detail"] == "loop"
+    with looping.stream("POST", route, json={**body, "stream": True}) as answer:
+        lines = [line.removeprefix("data: ") for line in answer.iter_lines() if line.startswith("data: {")]
+    last = json.loads(lines[-1])
+    assert last.get("response", last)["aspd"]["finish_detail"] == "loop"
+
+
+def test_an_answer_that_was_only_cut_has_no_detail(client: httpx2.Client) -> None:
+    found = ask(client, max_tokens=3)
+    assert (found["choices"][0]["finish_reason"], found["aspd"]["finish_detail"]) == ("length", None)
 
 
 def test_live_stream_carries_every_piece_twice(client: httpx2.Client) -> None:

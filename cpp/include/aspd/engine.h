@@ -64,6 +64,9 @@ struct Request {
   // With a serial prompt: the answer begins with a plan where the model gives a plan's first token at least
   // this probability, whatever the sampling options are. 0: that token is sampled as any other.
   float plan_threshold = 0;
+  // With a serial prompt: the question as it was typed. A plan is not used whose titles have no letter of the
+  // writing systems in which this is mostly written: it is in another language. Empty: any plan is.
+  std::string question;
   // The parts that the question lists. Where the model opens a plan, these are its titles: it does not write
   // them, they are fed. Not used where they make no sound plan.
   std::vector<AskedPart> asked_parts;

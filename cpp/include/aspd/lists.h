@@ -188,6 +188,9 @@ class OutlineReader {
 // Writing systems of a text, one bit each; what belongs to none, such as digits, has no bit.
 [[nodiscard]] std::uint32_t scripts_of(std::string_view text);
 
+// Of these, those that at least a third of a text's letters belong to; Han with kana.
+[[nodiscard]] std::uint32_t main_scripts_of(std::string_view text);
+
 // Whether a text says each of these leads, whatever their case.
 [[nodiscard]] bool says_all(std::string_view text, const std::vector<std::string>& leads);
 

@@ -138,6 +138,7 @@ def structure(answer: Answer, n_before: int = 0) -> dict[str, Any]:
         "v": VERSION,
         "protocol": answer.protocol,
         "fallback": answer.fallback,
+        "finish_detail": answer.finish_detail,
         "tokens": t.trunk_tokens + t.branch_tokens,
         "steps": t.steps,
         "blocks": [

@@ -6,7 +6,11 @@ export function seconds(value) {
   return `${value.toFixed(value < 0.095 ? 2 : value < 9.95 ? 1 : 0)} s`;
 }
 
-const ENDINGS = { length: " Cut off: the limit of tokens is reached.", cancelled: " Stopped." };
+const ENDINGS = {
+  length: " Cut off: the limit of tokens is reached.",
+  loop: " Cut off: it repeated itself for ever.",
+  cancelled: " Stopped.",
+};
 
 const counted = (n, noun, nouns = `${noun}s`) => `${n} ${n === 1 ? noun : nouns}`;
 
@@ -31,7 +35,7 @@ export function summary(answer, mode, clock, compared) {
   const speed = facts.tokens / (answer.timings?.decode_s || clock);
   const rate = speed ? `, ${speed.toFixed(speed < 10 ? 1 : 0)} tokens a second` : "";
   const work = `${counted(facts.tokens, "token")} in ${counted(facts.steps, "step")}, ${seconds(clock)}${rate}`;
-  const ending = ENDINGS[answer.finish] ?? "";
+  const ending = ENDINGS[facts.finish_detail ?? answer.finish] ?? "";
   const n = branchesOf(answer).length;
   if (!n) return `Serial (${whySerial(facts, mode)}): ${work}.${ending}`;
   const speedup = compared ? null : answer.timings?.speedup;
