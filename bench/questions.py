@@ -1,6 +1,6 @@
-"""Questions that the scripts of this folder ask: files of the Vicuna Bench of FastChat (Apache-2.0), and this
-project's own corpora in eight languages: corpora/questions.jsonl, which are mixed, and corpora/procedures.jsonl,
-which are recipes, steps, derivations and code, written after the engine's rules and for claims only.
+"""Questions that the scripts of this folder ask: files of the Vicuna Bench of FastChat (Apache-2.0), and
+corpora of this project's own in eight languages. corpora/questions.jsonl is mixed; corpora/procedures.jsonl
+has recipes, steps, derivations and code, was written after the engine's rules and is for claims only.
 """
 
 from __future__ import annotations
