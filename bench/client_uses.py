@@ -22,7 +22,7 @@ USE = """
 import asyncio, json, sys
 from pydantic import BaseModel
 url, model, question = sys.argv[1:]
-SUM = "What is 1234 plus 4321? Use the tool."
+SUM = "What is 1234 plus 4321? First call the tool; when its result is there, say what the sum is."
 FORM = "Paris is the capital of France. Give the city and the country."
 class Place(BaseModel):
     city: str
@@ -43,7 +43,7 @@ def use(name, act):
 USE_NODE = """
 import { z } from "zod";
 const [url, model, question] = process.argv.slice(2);
-const SUM = "What is 1234 plus 4321? Use the tool.";
+const SUM = "What is 1234 plus 4321? First call the tool; when its result is there, say what the sum is.";
 const FORM = "Paris is the capital of France. Give the city and the country.";
 const Place = z.object({ city: z.string(), country: z.string() });
 const Sum = z.object({ a: z.number().int(), b: z.number().int() });
@@ -74,7 +74,7 @@ public class Ask {
   static final HttpClient HTTP = HttpClient.newHttpClient();
   static String url, model;
   static final Map<String, String> found = new LinkedHashMap<>();
-  static final String SUM = "What is 1234 plus 4321? Use the tool.";
+  static final String SUM = "What is 1234 plus 4321? First call the tool; when its result is there, say what the sum is.";
   static final String FORM = "Paris is the capital of France. Give the city and the country.";
   static final String TOOLS = """
       "tools": [{"type": "function", "function": {"name": "add", "description": "Adds two whole numbers.",
@@ -195,16 +195,16 @@ use("parse, chat", chat)
     "openai-agents": uses(
         ("openai-agents",),
         """
-from agents import Agent, OpenAIChatCompletionsModel, OpenAIResponsesModel, Runner
+from agents import Agent, ModelSettings, OpenAIChatCompletionsModel, OpenAIResponsesModel, Runner
 from agents import function_tool, set_tracing_disabled
 from openai import AsyncOpenAI
 set_tracing_disabled(True)
 client = AsyncOpenAI(base_url=url, api_key="none")
 for kind in (OpenAIResponsesModel, OpenAIChatCompletionsModel):
-    told = dict(name="sums", instructions="Be brief.", model=kind(model, client))
-    agent = Agent(**told, tools=[function_tool(add)])
+    told = dict(model=kind(model, client), model_settings=ModelSettings(temperature=0))
+    agent = Agent("sums", **told, tools=[function_tool(add)])
     use(kind.__name__, lambda: is_sum(Runner.run_sync(agent, SUM).final_output))
-    form = Agent(name="form", model=kind(model, client), output_type=Place)
+    form = Agent("form", **told, output_type=Place)
     use(f"{kind.__name__}, structured", lambda: is_place(Runner.run_sync(form, FORM).final_output))
 """,
     ),
@@ -231,7 +231,8 @@ for responses in (False, True):
 from autogen_agentchat.agents import AssistantAgent
 from autogen_ext.models.openai import OpenAIChatCompletionClient
 can = dict(vision=False, function_calling=True, json_output=True, family="unknown", structured_output=True)
-client = OpenAIChatCompletionClient(model=model, base_url=url, api_key="none", model_info=can)
+told = dict(model=model, base_url=url, api_key="none", temperature=0)
+client = OpenAIChatCompletionClient(**told, model_info=can)
 def agent(**more):
     return AssistantAgent("helper", model_client=client, **more)
 def sums():
@@ -283,11 +284,12 @@ use("structured", lambda: is_place(llm.as_structured_llm(Place).complete(FORM).r
     "pydantic-ai": uses(
         ("pydantic-ai-slim[openai]",),
         """
-from pydantic_ai import Agent, NativeOutput, ToolOutput
+from pydantic_ai import Agent, ModelSettings, NativeOutput, ToolOutput
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 for kind in (OpenAIChatModel, OpenAIResponsesModel):
-    chat = kind(model, provider=OpenAIProvider(base_url=url, api_key="none"))
+    provider = OpenAIProvider(base_url=url, api_key="none")
+    chat = kind(model, provider=provider, settings=ModelSettings(temperature=0))
     use(kind.__name__, lambda: is_sum(Agent(chat, tools=[add]).run_sync(SUM).output))
     for form in (NativeOutput, ToolOutput):
         told = f"{kind.__name__}, {form.__name__}"
@@ -304,6 +306,7 @@ const chat = { model, temperature: 0, messages: [{ role: "user", content: FORM }
 const brief = { ...chat, messages: [{ role: "user", content: question }], max_tokens: 40 };
 const response = { model, temperature: 0, input: question, max_output_tokens: 40 };
 const description = "Adds two whole numbers.";
+const few = { maxChatCompletions: 4 };
 const tool = zodFunction({ name: "add", description, parameters: Sum, function: add });
 await use("chat, parse", async () => {
   const response_format = zodResponseFormat(Place, "place");
@@ -314,22 +317,24 @@ await use("chat, stream", async () => {
   const stream = client.chat.completions.stream(brief);
   let text = "";
   stream.on("content", (piece) => (text += piece));
-  return text === (await stream.finalContent()) && text.length > 0;
+  const told = await stream.finalContent();
+  return told === text && text.length > 0;
 });
 await use("chat, runTools", async () => {
   const asked = { ...chat, messages: [{ role: "user", content: SUM }], tools: [tool] };
-  return isSum(await client.chat.completions.runTools(asked).finalContent());
+  return isSum(await client.chat.completions.runTools(asked, few).finalContent());
 });
 await use("chat, runTools, streamed", async () => {
   const asked = { ...chat, messages: [{ role: "user", content: SUM }], tools: [tool], stream: true };
-  return isSum(await client.chat.completions.runTools(asked).finalContent());
+  return isSum(await client.chat.completions.runTools(asked, few).finalContent());
 });
 await use("responses, create", async () => (await client.responses.create(response)).output_text.length > 0);
 await use("responses, stream", async () => {
   const stream = client.responses.stream(response);
   let text = "";
   stream.on("response.output_text.delta", (event) => (text += event.delta));
-  return text === (await stream.finalResponse()).output_text && text.length > 0;
+  const told = await stream.finalResponse();
+  return told.output_text === text && text.length > 0;
 });
 await use("responses, parse", async () => {
   const form = { text: { format: zodTextFormat(Place, "place") } };
@@ -374,7 +379,7 @@ for (const [kind, llm] of Object.entries(kinds)) {
     const result = streamText({ ...brief, onError });
     let text = "";
     for await (const piece of result.textStream) text += piece;
-    return text.length > 0 && text === (await result.text);
+    return (await result.text) === text && text.length > 0;
   });
   const stopWhen = stepCountIs(4);
   await use(`${kind}, tools`, async () => {

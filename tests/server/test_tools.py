@@ -133,6 +133,8 @@ def test_required_call_follows_its_schema(server: Running) -> None:
             1,
         ),
         ('{"name": "w", "arguments": {}}\nThat gives 3.', "", 1),
+        ('<tool_call>\n{{"name": "w", "arguments": {}}}\n</tool_call>', "", 1),  # as a template shows it
+        ('{{"name": "w", "arguments": {}}}\n{{"name": "w", "arguments": {}}}', "", 2),
         ('So: {"name": "w", "arguments": {}}', None, 0),  # within a line
         ('{"name": "w"}', None, 0),
         ('{"name": "w", "arguments": {}, "age": 3}', None, 0),
@@ -153,6 +155,7 @@ def test_reading_calls(text: str, said: str | None, n_calls: int) -> None:
         'I see.\n```json\n{\n  "name": "w",\n  "arguments": {"k": 12}\n}\n```',
         'I see.\n\n<tools>\n{"name": "w", "arguments": {}}\n</tools>',
         'I see.\n{ "name" : "w", "arguments": {}}',
+        'I see.\n{{"name" : "w", "arguments": {}}}',
     ],
 )
 def test_filter_passes_nothing_of_a_call(text: str) -> None:
@@ -177,6 +180,17 @@ def test_filter_passes_text_as_soon_as_it_is_no_call(text: str, passed: str | No
     found = "".join(passing.feed(each) for each in text)
     assert found == (text if passed is None else passed)
     assert found + passing.rest(text) == text
+
+
+def test_later_turns_show_a_call_in_the_taught_form() -> None:
+    remembered = Remembered()
+    for text, shown in (
+        ('```json\n{"name": "w", "arguments": {"k": 1}}\n```', spelt("w", '{"k": 1}')),
+        ('<tool_call>{"name":"w","arguments":{"k":1}}</tool_call>', None),
+    ):
+        (call,) = Offered(("w",)).read(text).calls
+        remembered.keep([call])
+        assert remembered.text(call.id, call.name, call.arguments) == (shown or text)
 
 
 def test_only_the_first_call_counts_where_one_is_wanted() -> None:

@@ -20,15 +20,18 @@ from aspd_local import _core
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 _MOST_CALLS = 1024  # whose text is remembered
-# A call without the known marks, up to its brace: a code fence or another tag may stand before it.
-_WRAP = r'(?:(?P<fence>```\w*\s*)|<(?P<tag>\w+)>\s*)?(?=\{\s*"name"\s*:)'
+# A call without the known marks, up to its brace: a code fence or another tag may stand before it. Braces may
+# be doubled, as some templates show them (Qwen2.5-Coder's).
+_WRAP = r'(?:(?P<fence>```\w*\s*)|<(?P<tag>\w+)>\s*)?(?P<brace>\{?)(?=\{\s*"name"\s*:)'
 _FIRST, _NEXT = re.compile(rf"^[ \t]*{_WRAP}", re.MULTILINE), re.compile(_WRAP)
 _DECODER = json.JSONDecoder()
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call. arguments: JSON, as the model wrote it. text: the whole of it in the answer."""
+    """One call. arguments: JSON, as the model wrote it. text: what later turns show the model, which is
+    what it wrote where that was in the known marks.
+    """
 
     id: str
     name: str
@@ -71,7 +74,7 @@ def _marked(text: str, names: Sequence[str]) -> Said:
     calls: list[Call] = []
     while opened:
         inner, closed, behind = rest.partition(CLOSE)
-        call = _call(_parsed(inner), f"{OPEN}{inner}{CLOSE}", names)
+        call = _call(_parsed(inner), names, f"{OPEN}{inner}{CLOSE}")
         if call is None or (not closed and behind):
             break
         calls.append(call)
@@ -95,35 +98,42 @@ def _unmarked(text: str, names: Sequence[str]) -> Said:
                 break
             if not isinstance(value, dict) or value.keys() != {"name", "arguments"}:
                 break
-            closing = "```" if begin["fence"] else f"</{begin['tag']}>" if begin["tag"] else ""
-            behind = len(text) - len(text[end:].lstrip())
-            end = behind + len(closing) if text.startswith(closing, behind) else end
-            call = _call(value, text[begin.start() : end].strip(), names)
+            call = _call(value, names)
             if call is None:
                 break
             calls.append(call)
-            begin = _NEXT.match(text, len(text) - len(text[end:].lstrip()))
+            closing = "```" if begin["fence"] else f"</{begin['tag']}>" if begin["tag"] else ""
+            begin = _NEXT.match(text, _behind(text, _behind(text, end, begin["brace"] and "}"), closing))
         if calls:
             return Said(text[: found.start()].rstrip(), tuple(calls))
     return Said(text, ())
 
 
+def _behind(text: str, at: int, mark: str) -> int:
+    """Where the first thing behind white space, and behind this mark if it stands there, begins."""
+    rest = text[at:].lstrip().removeprefix(mark).lstrip()
+    return len(text) - len(rest)
+
+
 def _parsed(text: str) -> Any:
+    text = text.strip()
+    if text.startswith("{{") and text.endswith("}}"):
+        text = text[1:-1]
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
 
 
-def _call(said: Any, text: str, names: Sequence[str]) -> Call | None:
+def _call(said: Any, names: Sequence[str], text: str = "") -> Call | None:
+    """What was parsed as a call; text: "", where its form is not the taught one."""
     if not isinstance(said, dict) or said.get("name") not in names:
         return None
     arguments = said.get("arguments", {})
     if not isinstance(arguments, dict):
         return None
-    return Call(
-        "call_" + secrets.token_hex(12), said["name"], json.dumps(arguments, ensure_ascii=False), text
-    )
+    name, written = said["name"], json.dumps(arguments, ensure_ascii=False)
+    return Call("call_" + secrets.token_hex(12), name, written, text or spelt(name, written))
 
 
 class CallFilter:
@@ -172,7 +182,7 @@ def _cut_short(*parts: str) -> str:
 
 
 _FENCE = _cut_short("`", "`", "`", r"\w*\s*")
-_OBJECT = _cut_short(r"\{\s*", *'"name', r'"\s*', r":\s*", r'"(?P<name>[^"]*)(?P<end>"?)')
+_OBJECT = _cut_short(r"\{", r"\{?\s*", *'"name', r'"\s*', r":\s*", r'"(?P<name>[^"]*)(?P<end>"?)')
 # As _FIRST, up to the name; the text may end before that.
 _BEGUN = re.compile(rf"^[ \t]*(?:{_FENCE}|<\w*(?:\Z|>\s*))?{_OBJECT}", re.MULTILINE)
 
