@@ -74,7 +74,8 @@ public class Ask {
   static final HttpClient HTTP = HttpClient.newHttpClient();
   static String url, model;
   static final Map<String, String> found = new LinkedHashMap<>();
-  static final String SUM = "What is 1234 plus 4321? First call the tool; when its result is there, say what the sum is.";
+  static final String SUM = "What is 1234 plus 4321? First call the tool; "
+      + "when its result is there, say what the sum is.";
   static final String FORM = "Paris is the capital of France. Give the city and the country.";
   static final String TOOLS = """
       "tools": [{"type": "function", "function": {"name": "add", "description": "Adds two whole numbers.",
@@ -405,8 +406,9 @@ for (const [kind, llm] of Object.entries(kinds)) {
   });
 }
 await use("tools and object", async () => {
+  const prompt = SUM.replace(/\\.$/, ', as JSON: {"sum": ...}.');
   const result = await generateText({
-    model: kinds.chat, temperature: 0, maxRetries: 0, tools, stopWhen: stepCountIs(4), prompt: SUM,
+    model: kinds.chat, temperature: 0, maxRetries: 0, tools, stopWhen: stepCountIs(4), prompt,
     output: Output.object({ schema: z.object({ sum: z.number() }) }),
   });
   return result.output.sum === 5555 && result.steps.length > 1;

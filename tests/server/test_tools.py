@@ -244,6 +244,7 @@ def test_a_form_of_the_answer_leaves_room_for_calls(server: Running) -> None:
         message = choice["message"]
         kinds.add(choice["finish_reason"])
         if choice["finish_reason"] == "tool_calls":
+            assert len(message["tool_calls"]) == 1
             assert json.loads(message["tool_calls"][0]["function"]["arguments"])["at"][0]["k"] == "x"
         else:
             assert json.loads(message["content"]) == {"at": "x"}

@@ -213,7 +213,8 @@ def grammar(offered: Sequence[Mapping[str, Any]], form: str | None = None) -> st
     """GBNF of one call of one of these functions.
 
     Args:
-        form: GBNF too. The answer may be of it instead, or several calls, or one without marks.
+        form: GBNF too. The answer may be of it instead, or a call without marks. Of several calls a small
+            model under a grammar would find no end.
 
     Raises:
         ValueError: the schema of a function has no grammar.
@@ -226,11 +227,11 @@ def grammar(offered: Sequence[Mapping[str, Any]], form: str | None = None) -> st
     pair = r'"{" blank "\"name\":" blank %s "," blank "\"arguments\":" blank arguments-%d-root blank "}"'
     calls = " | ".join(pair % (name, i) for i, name in enumerate(names))
     rules += [f"call ::= {calls}", r'blank ::= | " " | "\n" [ \t]{0,20}']
-    marked = f'"{OPEN}\\n" call "\\n{CLOSE}"'
-    if form is None:
-        return "\n".join([f"root ::= {marked}", *rules])
-    rules.append(_renamed(form, "form-").strip())
-    return "\n".join(['root ::= marked ("\\n" marked)* | call | form-root', f"marked ::= {marked}", *rules])
+    root = f'root ::= "{OPEN}\\n" call "\\n{CLOSE}"'
+    if form is not None:
+        root += " | call | form-root"
+        rules.append(_renamed(form, "form-").strip())
+    return "\n".join([root, *rules])
 
 
 _WORD = re.compile(r'"(?:\\.|[^"\\])*"|\[(?:\\.|[^\]\\])*\]|(?P<rule>[a-zA-Z][a-zA-Z0-9-]*)')
