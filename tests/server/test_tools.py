@@ -12,7 +12,7 @@ from served import Running, running
 from wire import chunks, content
 
 from aspd_local.server import ServerConfig
-from aspd_local.server.tools import Remembered, read_calls, spelt
+from aspd_local.server.tools import CallFilter, Offered, Remembered, grammar, spelt
 from tiny.script import Script, write_scripted
 from tiny.vocabulary import CHAT_TEMPLATE, EOS
 
@@ -120,13 +120,147 @@ def test_required_call_follows_its_schema(server: Running) -> None:
         ("<tool_call>{</tool_call>", None, 0),
         ("<tool_call>[]</tool_call>", None, 0),
         ("<tool_call>" + "[" * 100_000, None, 0),
+        ('{"name": "w", "arguments": ' + "[" * 100_000, None, 0),
+        ('{"name": "w", "arguments": {"k": 1}}', "", 1),
+        ('I call:\n```json\n{\n  "name": "w",\n  "arguments": {}\n}\n```', "I call:", 1),
+        ('```\n{"name": "w", "arguments": {}}\n```\n\n```\n{"name": "w", "arguments": {}}\n```', "", 2),
+        ('{"name": "w", "arguments": {}}\n  {"name": "w", "arguments": {}}', "", 2),
+        ('```json\n{"name": "w", "arguments": {}}\n{"name": "w", "arguments": {}}\n```', "", 2),
+        ('a\n<tools>\n{"name": "w", "arguments": {}}\n</tools>', "a", 1),
+        (
+            '{"name": "x", "arguments": {}}\n{"name": "w", "arguments": {}}',
+            '{"name": "x", "arguments": {}}',
+            1,
+        ),
+        ('{"name": "w", "arguments": {}}\nThat gives 3.', "", 1),
+        ('<tool_call>\n{{"name": "w", "arguments": {}}}\n</tool_call>', "", 1),  # as a template shows it
+        ('{{"name": "w", "arguments": {}}}\n{{"name": "w", "arguments": {}}}', "", 2),
+        ('So: {"name": "w", "arguments": {}}', None, 0),  # within a line
+        ('{"name": "w"}', None, 0),
+        ('{"name": "w", "arguments": {}, "age": 3}', None, 0),
+        ('```json\n{"name": "w", "arguments": {}', None, 0),
         ("", "", 0),
     ],
 )
 def test_reading_calls(text: str, said: str | None, n_calls: int) -> None:
-    found = read_calls(text, ["w"])
+    found = Offered(("w",)).read(text)
     assert len(found.calls) == n_calls
     assert found.content == (text if said is None else said)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CALLED,
+        'I see.\n```json\n{\n  "name": "w",\n  "arguments": {"k": 12}\n}\n```',
+        'I see.\n\n<tools>\n{"name": "w", "arguments": {}}\n</tools>',
+        'I see.\n{ "name" : "w", "arguments": {}}',
+        'I see.\n{{"name" : "w", "arguments": {}}}',
+    ],
+)
+def test_filter_passes_nothing_of_a_call(text: str) -> None:
+    passing = CallFilter(Offered(("other", "w")))
+    assert "".join(passing.feed(each) for each in text) == "I see."
+    assert passing.rest(Offered(("other", "w")).read(text).content) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "passed"),
+    [
+        ("`a` and ```b``` <i>c</i>.", None),
+        ("```python\nx = {1: 2}\n```\nSo.", None),
+        ('{"name": "wx", "arguments": {}} is none.', None),
+        ('```json\n{"age": 3, "name": "w"}\n```\nSo.', None),
+        ("<b>\nbold {1}.", None),
+        ('{"name": "w"}', ""),
+    ],
+)
+def test_filter_passes_text_as_soon_as_it_is_no_call(text: str, passed: str | None) -> None:
+    passing = CallFilter(Offered(("other", "w")))
+    found = "".join(passing.feed(each) for each in text)
+    assert found == (text if passed is None else passed)
+    assert found + passing.rest(text) == text
+
+
+def test_later_turns_show_a_call_in_the_taught_form() -> None:
+    remembered = Remembered()
+    for text, shown in (
+        ('```json\n{"name": "w", "arguments": {"k": 1}}\n```', spelt("w", '{"k": 1}')),
+        ('<tool_call>{"name":"w","arguments":{"k":1}}</tool_call>', None),
+    ):
+        (call,) = Offered(("w",)).read(text).calls
+        remembered.keep([call])
+        assert remembered.text(call.id, call.name, call.arguments) == (shown or text)
+
+
+def test_only_the_first_call_counts_where_one_is_wanted() -> None:
+    text = '{"name": "w", "arguments": {"k": 1}}\n{"name": "w", "arguments": {"k": 2}}'
+    (call,) = Offered(("w",), parallel=False).read(text).calls
+    assert json.loads(call.arguments) == {"k": 1}
+
+
+def test_call_without_marks_is_told_as_one(server: Running) -> None:
+    text = 'I see.\n```json\n{"name": "w", "arguments": {"k": 12}}\n```'
+    held = {"grammar": f"root ::= {json.dumps(text)}"}
+    choice = ask(server, **held)["choices"][0]
+    assert choice["finish_reason"] == "tool_calls"
+    assert choice["message"]["content"] == "I see."
+    said = {"messages": QUESTION, "temperature": 0, "tools": [TOOL], "stream": True, **held}
+    with server.client() as client, client.stream("POST", CHAT, json=said) as answer:
+        found = chunks(answer.iter_lines())
+    assert content(found) == "I see."
+    assert found[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+NESTED = {
+    "type": "object",
+    "properties": {"at": {"type": "array", "items": {"$ref": "#/$defs/P"}, "minItems": 1, "maxItems": 1}},
+    "required": ["at"],
+    "additionalProperties": False,
+    "$defs": {"P": {"type": "object", "properties": {"k": {"enum": ["x"]}}, "required": ["k"]}},
+}
+
+
+def test_schemas_of_tools_may_refer_to_their_definitions(server: Running) -> None:
+    tools = [TOOL, {"type": "function", "function": {"name": "visit", "parameters": NESTED}}]
+    choice = {"type": "function", "function": {"name": "visit"}}
+    (call,) = ask(server, tools=tools, tool_choice=choice)["choices"][0]["message"]["tool_calls"]
+    assert json.loads(call["function"]["arguments"])["at"][0]["k"] == "x"
+
+
+def test_a_form_of_the_answer_leaves_room_for_calls(server: Running) -> None:
+    place = {"type": "object", "properties": {"at": {"enum": ["x"]}}, "required": ["at"]}
+    form = {
+        "type": "json_schema",
+        "json_schema": {"name": "p", "schema": {**place, "additionalProperties": False}},
+    }
+    tools = [{"type": "function", "function": {"name": "visit", "parameters": NESTED}}]
+    kinds = set()
+    for seed in range(30):
+        body = {"tools": tools, "response_format": form, "temperature": 2, "seed": seed, "max_tokens": 300}
+        choice = ask(server, grammar=None, **body)["choices"][0]
+        if choice["finish_reason"] == "length":
+            continue  # a list of white space
+        message = choice["message"]
+        kinds.add(choice["finish_reason"])
+        if choice["finish_reason"] == "tool_calls":
+            assert len(message["tool_calls"]) == 1
+            assert json.loads(message["tool_calls"][0]["function"]["arguments"])["at"][0]["k"] == "x"
+        else:
+            assert json.loads(message["content"]) == {"at": "x"}
+    assert kinds == {"tool_calls", "stop"}
+    required = ask(server, tools=tools, response_format=form, tool_choice="required")
+    assert required["choices"][0]["finish_reason"] == "tool_calls"
+
+
+def test_rules_of_several_schemas_do_not_mix() -> None:
+    tools = [
+        {"name": name, "parameters": {"type": "object", "properties": {"k": {"type": kind}}}}
+        for name, kind in (("a", "integer"), ("b", "boolean"))
+    ]
+    rules = [line.split(" ::= ")[0] for line in grammar(tools, 'root ::= "root [k]" [a-z]').split("\n")]
+    assert len(rules) == len(set(rules))
+    assert 'form-root ::= "root [k]" [a-z]' in grammar(tools, 'root ::= "root [k]" [a-z]')
 
 
 def test_calls_that_were_not_made_here_are_spelt() -> None:

@@ -15,7 +15,7 @@ from aspd_local.server.bodies import Naming
 from aspd_local.server.loop import Stream, Timed
 from aspd_local.server.problems import problem_of
 from aspd_local.server.sending import DONE, data_line
-from aspd_local.server.tools import Call, CallFilter, Said, read_calls
+from aspd_local.server.tools import Call, CallFilter, Offered, Said
 
 _log = logging.getLogger("aspd_local.server")
 _MOST_PIECES = 8  # of text in one chunk: what was held back comes out step by step
@@ -38,7 +38,7 @@ class Wanted:
     """What the client asked of the form.
 
     n: choices for each prompt. echo: the prompts, where the answer shall begin with its own.
-    tools: functions that may be called. told, called: are given each finished answer, and its calls.
+    tools: what may be called. told, called: are given each finished answer, and its calls.
     """
 
     live: bool
@@ -46,13 +46,13 @@ class Wanted:
     logprobs: bool
     n: int
     echo: Sequence[str]
-    tools: tuple[str, ...]
+    tools: Offered
     told: Callable[[Answer], None]
     called: Callable[[Sequence[Call]], object]
 
     def read(self, text: str) -> Said:
         """The calls in a finished answer."""
-        said = read_calls(text, self.tools) if self.tools else Said(text, ())
+        said = self.tools.read(text)
         self.called(said.calls)
         return said
 
@@ -129,12 +129,12 @@ class _Writer:
         self._wanted = wanted
         self._order = ReadingOrder()
         self._number = 0
-        self._filter = CallFilter()
+        self._filter = CallFilter(wanted.tools)
 
     def begin(self, index: int) -> bytes:
         """The chunk that says who speaks."""
         self._order = ReadingOrder()
-        self._filter = CallFilter()
+        self._filter = CallFilter(self._wanted.tools)
         choice = self._naming.delta(index, self._wanted.echoed(index), None, None)
         if self._naming.kind == "chat":
             choice["delta"] = {"role": "assistant", "content": ""}
@@ -155,7 +155,7 @@ class _Writer:
         """What is left of a choice, its calls, and its last chunk: the reason, structure and times."""
         said = self._wanted.read(answer.text)
         lines = []
-        if self._wanted.tools and (rest := self._filter.rest(said.content)):
+        if self._wanted.tools.names and (rest := self._filter.rest(said.content)):
             lines.append(self._line(self._naming.delta(index, rest, None, None)))
         if said.calls:
             lines.append(self._line(self._naming.calls(index, said.calls)))
@@ -166,7 +166,7 @@ class _Writer:
     def _choice(self, index: int, group: Sequence[Text]) -> dict[str, Any]:
         told = [each for piece in group for each in piece.logprobs]
         text = "".join(piece.text for piece in group)
-        if self._wanted.tools:
+        if self._wanted.tools.names:
             text = self._filter.feed(text)
         return self._naming.delta(index, text, told if self._wanted.logprobs else None, None)
 

@@ -102,7 +102,7 @@ class Server:
             return Responses(
                 body=body,
                 naming=naming,
-                tools=asking.tool_names(chat),
+                tools=asking.offered_tools(chat),
                 told=self.metrics.count,
                 called=self.calls.keep,
             )
@@ -156,7 +156,7 @@ class Server:
             logprobs=logprobs,
             n=n,
             echo=echo,
-            tools=asking.tool_names(body),
+            tools=asking.offered_tools(body),
             told=self.metrics.count,
             called=self.calls.keep,
         )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, cast
 
 from aspd_local.chat import Message
 from aspd_local.server.fields import Asked, Body, Extension, Sampling, without_effect
 from aspd_local.server.problems import Problem
 from aspd_local.server.schemas import ChatBody, ChatMessage, CompletionBody, NamedTool
-from aspd_local.server.tools import CLOSE, Remembered, grammar
+from aspd_local.server.tools import CLOSE, Offered, Remembered, grammar, rules_of
 from aspd_local.typing import AnswerOptions
 
 # Options that a body has under the name of AnswerOptions. Choices and their time limit are the server's own.
@@ -93,16 +93,15 @@ def chat_fields(body: ChatBody) -> dict[str, str]:
     return {"": "messages", "tools": "tools", **_FIELDS, "schema": form, "grammar": called}
 
 
-def tool_names(body: Asked) -> tuple[str, ...]:
+def offered_tools(body: Asked) -> Offered:
     """Functions that the answer may call."""
     if not isinstance(body, ChatBody) or not body.tools or body.tool_choice == "none":
-        return ()
-    return tuple(tool.function.name for tool in body.tools)
+        return Offered()
+    return Offered(tuple(tool.function.name for tool in body.tools), body.parallel_tool_calls is not False)
 
 
 def _offer_tools(body: ChatBody, options: AnswerOptions) -> None:
-    names = tool_names(body)
-    if not names:
+    if not offered_tools(body).names:
         if body.tool_choice not in (None, "none", "auto"):
             raise Problem(400, "tool_choice needs tools", param="tool_choice")
         return
@@ -112,19 +111,32 @@ def _offer_tools(body: ChatBody, options: AnswerOptions) -> None:
     if body.parallel_tool_calls is False:  # the first call ends the answer
         stop = options.get("stop") or ()
         options["stop"] = [*([stop] if isinstance(stop, str) else stop), CLOSE]
+    form = options.get("json_schema")
     if body.tool_choice in (None, "auto"):
-        return
-    if "json_schema" in options or "grammar" in options:
-        raise Problem(400, "tool_choice and a form of the answer exclude each other", param="tool_choice")
+        if form is None:
+            return
+    elif "grammar" in options:
+        raise Problem(400, "tool_choice and a grammar exclude each other", param="tool_choice")
+    else:
+        form = None  # of answers without calls
     if isinstance(body.tool_choice, NamedTool):
         wanted = body.tool_choice.function.name
         offered = [function for function in offered if function["name"] == wanted]
         if not offered:
             raise Problem(400, f"tool_choice: {wanted!r} is not among the tools", param="tool_choice")
+    options.pop("json_schema", None)
+    other = None if form is None else _form_rules(form)
     try:
-        options["grammar"] = grammar(offered)
+        options["grammar"] = grammar(offered, other)
     except ValueError as error:
         raise Problem(400, f"tools: {error}", param="tools") from error
+
+
+def _form_rules(schema: Mapping[str, Any]) -> str:
+    try:
+        return rules_of(schema)
+    except ValueError as error:
+        raise Problem(400, str(error), param="response_format") from error
 
 
 def completion_options(body: CompletionBody) -> AnswerOptions:

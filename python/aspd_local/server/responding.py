@@ -31,7 +31,7 @@ from aspd_local.server.response_schemas import (
 )
 from aspd_local.server.schemas import ChatBody
 from aspd_local.server.sending import event_lines
-from aspd_local.server.tools import Call, CallFilter, Said, read_calls
+from aspd_local.server.tools import Call, CallFilter, Offered, Said
 
 _log = logging.getLogger("aspd_local.server")
 _LOGPROBS = "message.output_text.logprobs"
@@ -119,7 +119,7 @@ class Responses:
 
     body: ResponseBody
     naming: Naming
-    tools: tuple[str, ...]
+    tools: Offered
     told: Callable[[Answer], None]
     called: Callable[[Sequence[Call]], object]
 
@@ -155,7 +155,7 @@ class Responses:
 
     def read(self, answer: Answer) -> Said:
         """The calls in a finished answer."""
-        said = read_calls(answer.text, self.tools) if self.tools else Said(answer.text, ())
+        said = self.tools.read(answer.text)
         self.called(said.calls)
         return said
 
@@ -227,11 +227,14 @@ class _Writer:
     form: Responses
     order: ReadingOrder = field(default_factory=ReadingOrder)
     _numbers: Any = field(default_factory=count)
-    _filter: CallFilter = field(default_factory=CallFilter)
+    _filter: CallFilter = field(init=False)
     _message: str = ""  # the id of the message's item, once it is open
     _text: str = ""
     _tokens: list[TokenLogprob] = field(default_factory=list)
     _items: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._filter = CallFilter(self.form.tools)
 
     def begin(self) -> list[bytes]:
         """The response is there, and written."""
@@ -242,14 +245,14 @@ class _Writer:
         """Text that may be read now."""
         text = "".join(piece.text for piece in pieces)
         return self._say(
-            self._filter.feed(text) if self.form.tools else text,
+            self._filter.feed(text) if self.form.tools.names else text,
             [each for piece in pieces for each in piece.logprobs],
         )
 
     def end(self, answer: Answer) -> list[bytes]:
         """What is left of the text, the calls, and the whole response."""
         said = self.form.read(answer)
-        lines = self._say(self._filter.rest(said.content), []) if self.form.tools else []
+        lines = self._say(self._filter.rest(said.content), []) if self.form.tools.names else []
         if not self._message and not said.calls:
             lines += self._open()
         if self._message:
