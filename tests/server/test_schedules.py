@@ -13,10 +13,11 @@ from aspd_local import Answer, Block, Branch, Done, Event, Timings, Usage
 from aspd_local.server.answering import Choices, Wanted
 from aspd_local.server.bodies import Naming
 from aspd_local.server.loop import Timed
+from aspd_local.server.tools import Offered
 from schedules import random_schedule
 
 # What could break a line of the stream or a reader of it.
-PLAIN: dict[str, Any] = {"logprobs": False, "n": 1, "echo": (), "tools": (), "called": len}
+PLAIN: dict[str, Any] = {"logprobs": False, "n": 1, "echo": (), "tools": Offered(), "called": len}
 LETTERS = ("a", "é", "→", "\n", " b", '"', "\\", "𝄞", "[DONE]", "data: ", "\u2028")
 
 
