@@ -7,8 +7,9 @@ answer of the process is marked as cold.
     python bench/as_met.py --out DIR [--split test] [--protocols auto,prompted] [--seconds 3000]
 
 Between two answers the cache is emptied and another short question is asked, which is not timed: otherwise
-the second answer to a question would find the prompt that the first one has read. --cache kept leaves that
-out. bench/as_met_summary.py prints what DIR/results.jsonl amounts to.
+the second answer to a question would find the prompt that the first one has read. With --cache kept it stays
+as the answers before have left it, and a question comes again behind others: whether what each question needs
+stays there is part of what is measured. bench/as_met_summary.py prints what DIR/results.jsonl amounts to.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ SERIAL = "off"
 RESULTS = "results.jsonl"
 SETTINGS = "settings.json"
 OTHER_QUESTIONS = ("Hello.", "Hello.\n1. a\n2. b")  # a protocol may tell more of lists
+LAG = 6  # questions until one comes again, where the cache is kept: more than are retained
 OWN = {"own": questions.CORPUS, "procedures": questions.PROCEDURES}  # suites of this project's
 
 Cache = Literal["other", "kept"]
@@ -67,7 +69,7 @@ class Settings:
         protocols: values of the option `parallel`, each compared with serial; with a colon and a value of
             `draft_check` behind it, if one is wanted: "auto:exact".
         max_tokens: of an answer.
-        cache: "other": what another question leaves there; "kept": as the answer before has left it.
+        cache: "other": what another question leaves there; "kept": as the answers before have left it.
     """
 
     model: str = "qwen2.5-coder-1.5b"
@@ -198,28 +200,51 @@ def run(
     settings: Settings,
     seconds: float = float("inf"),
 ) -> None:
-    """Appends the answers to those questions that out/results.jsonl does not hold; a question's at once.
+    """Appends the answers that out/results.jsonl does not hold, turn by turn.
 
-    seconds: after that long no question is begun. Raises AspdError, OSError.
+    seconds: after that long no turn is begun. Raises AspdError, OSError.
     """
     begin = time.monotonic()
-    known = {row["id"] for row in read_results(out)}
+    known = {(row["id"], row["asked"]) for row in read_results(out)}
     cold = True
-    for turn, question in enumerate(asked):
-        if question.id in known:
+    for turn in turns(asked, settings):
+        todo = [(question, side) for question, side in turn if (question.id, side) not in known]
+        if not todo:
             continue
         if time.monotonic() - begin >= seconds:
             comparison.progress(f"{seconds:.0f} s are over")
             return
         rows = []
-        for side in sides(settings.protocols, turn):
+        for question, side in todo:
             if not cold and settings.cache == "other":
                 ask_another(model, side)
             rows.append({**ask(model, question, side, settings.max_tokens), "cold": cold})
             cold = False
         with (out / RESULTS).open("a", encoding="utf-8") as file:
             file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-        comparison.progress(f"{turn + 1} of {len(asked)} {progress_line(rows)}")
+        comparison.progress(" | ".join(map(progress_line, by_question(rows))))
+
+
+def turns(asked: Sequence[OwnQuestion], settings: Settings) -> Iterator[list[tuple[OwnQuestion, str]]]:
+    """What is asked, and by which option `parallel`, in turns whose answers are recorded together: a question
+    by each side, or, where the cache is kept, by each side another question, LAG questions apart.
+    """
+    if settings.cache == "other":
+        for turn, question in enumerate(asked):
+            yield [(question, side) for side in sides(settings.protocols, turn)]
+        return
+    order = (SERIAL, *settings.protocols)
+    for turn in range(len(asked) + LAG * (len(order) - 1)):
+        ages = [(turn - LAG * n, side) for n, side in enumerate(order)]
+        yield [(asked[number], side) for number, side in ages if 0 <= number < len(asked)]
+
+
+def by_question(rows: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Rows in groups of one question each, in their order."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["id"], []).append(row)
+    return list(found.values())
 
 
 def progress_line(rows: Sequence[dict[str, Any]]) -> str:
