@@ -299,13 +299,14 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--languages", type=words, default=[], help="such as de,fr; default: all")
     parser.add_argument("--kinds", type=words, default=[], help="such as list,recipe; default: all")
+    parser.add_argument("--ids", type=words, default=[], help="such as de-07,fr-02; default: all")
     parser.add_argument("--limit", type=comparison.count, help="most questions")
 
 
 def chosen(args: argparse.Namespace) -> list[OwnQuestion]:
     """The questions that the options name. Raises ValueError where there are none."""
     found = questions.corpus(OWN[args.suite]) if args.suite in OWN else packaged(args.suite)
-    for name, known in (("languages", "language"), ("kinds", "kind")):
+    for name, known in (("languages", "language"), ("kinds", "kind"), ("ids", "id")):
         wanted = getattr(args, name)
         if wanted and (unknown := set(wanted) - {getattr(each, known) for each in found}):
             raise ValueError(f"no questions of the {name} {', '.join(sorted(unknown))}")
@@ -316,6 +317,7 @@ def chosen(args: argparse.Namespace) -> list[OwnQuestion]:
         if split in ("all", questions.split(each.text))
         and (not args.languages or each.language in args.languages)
         and (not args.kinds or each.kind in args.kinds)
+        and (not args.ids or each.id in args.ids)
     ]
     if not found:
         raise ValueError("no question is left")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections import Counter
@@ -473,6 +474,23 @@ def test_which_side_comes_first_alternates_and_other_questions_lie_between(tmp_p
     assert {side for _, side in model.others} == {"off", "auto"}
     rows = as_met.read_results(tmp_path)
     assert [row["cold"] for row in rows] == [True, *[False] * 5]
+
+
+def test_where_the_cache_is_kept_a_question_comes_again_behind_others(tmp_path: Path) -> None:
+    model, n = Fake(), 2 * as_met.LAG + 1
+    settings = as_met.Settings(protocols=["auto", "prompted"], cache="kept")
+    as_met.run(model, [own(i) for i in range(1, n + 1)], tmp_path, settings)
+    assert len(model.asked) == len(set(model.asked)) == 3 * n
+    for i in range(1, n + 1):
+        turns = [model.asked.index((f"Why {i}?", side)) for side in ("off", "auto", "prompted")]
+        assert turns == sorted(turns)
+        assert all(len({q for q, _ in model.asked[a + 1 : b]}) >= 5 for a, b in itertools.pairwise(turns))
+
+
+def test_a_side_may_name_a_check_of_drafts() -> None:
+    assert as_met.options_of("auto", 5) == {"parallel": "auto", "temperature": 0.0, "max_tokens": 5}
+    assert as_met.options_of("auto:exact", 5)["draft_check"] == "exact"
+    assert as_met.options_of("auto:exact", 5)["parallel"] == "auto"
 
 
 def test_run_goes_on_where_it_was_ended(tmp_path: Path) -> None:
