@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -218,7 +219,9 @@ def test_the_command_writes_a_page_and_compares(tiny: TinyModel, suite: Path, tm
     assert written == {"results.jsonl", "summary.json", "report.html", *pictures}
     page = (folder / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 4
-    assert "http" not in page.replace("http-equiv", "")
+    text = re.sub(r"base64,[\w+/=]+", "", page)  # four letters of a picture may be anything
+    assert len(text) > 1000
+    assert "http" not in text.replace("http-equiv", "")
     summary = (folder / "summary.json").read_bytes()
     assert aspd(runner, "report", folder).exit_code == 0
     assert (folder / "summary.json").read_bytes() == summary
