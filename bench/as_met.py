@@ -15,6 +15,7 @@ stays there is part of what is measured. bench/as_met_summary.py prints what DIR
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import time
@@ -207,7 +208,8 @@ def run(
     begin = time.monotonic()
     known = {(row["id"], row["asked"]) for row in read_results(out)}
     cold = True
-    for turn in turns(asked, settings):
+    planned = list(turns(asked, settings))
+    for number, turn in enumerate(planned, 1):
         todo = [(question, side) for question, side in turn if (question.id, side) not in known]
         if not todo:
             continue
@@ -222,7 +224,8 @@ def run(
             cold = False
         with (out / RESULTS).open("a", encoding="utf-8") as file:
             file.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-        comparison.progress(" | ".join(map(progress_line, by_question(rows))))
+        of_questions = [list(its) for _, its in itertools.groupby(rows, key=lambda row: row["id"])]
+        comparison.progress(f"{number} of {len(planned)} {' | '.join(map(progress_line, of_questions))}")
 
 
 def turns(asked: Sequence[OwnQuestion], settings: Settings) -> Iterator[list[tuple[OwnQuestion, str]]]:
@@ -237,14 +240,6 @@ def turns(asked: Sequence[OwnQuestion], settings: Settings) -> Iterator[list[tup
     for turn in range(len(asked) + LAG * (len(order) - 1)):
         ages = [(turn - LAG * n, side) for n, side in enumerate(order)]
         yield [(asked[number], side) for number, side in ages if 0 <= number < len(asked)]
-
-
-def by_question(rows: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
-    """Rows in groups of one question each, in their order."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        found.setdefault(row["id"], []).append(row)
-    return list(found.values())
 
 
 def progress_line(rows: Sequence[dict[str, Any]]) -> str:

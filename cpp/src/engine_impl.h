@@ -173,7 +173,8 @@ class Engine::Impl {
   [[nodiscard]] double lead_logprob(const Outline& outline, std::size_t i) const;
   void conduct(Live& live);
   [[nodiscard]] std::size_t n_last_tokens(const Live& live, std::size_t n_bytes) const;
-  [[nodiscard]] bool begin_item(Live& live, Outline& outline, std::size_t n_bytes, std::string_view over);
+  [[nodiscard]] bool begin_item(Live& live, Outline& outline, std::size_t n_tokens, std::size_t n_seed_bytes,
+                                std::string_view over);
   [[nodiscard]] bool pass_item(Live& live);
   void begin_outline(Live& live);
   [[nodiscard]] std::string separator_of(const Live& live, std::size_t index) const;

@@ -82,9 +82,10 @@ std::string Engine::Impl::separator_of(const Live& live, std::size_t index) cons
 }
 
 // How many of the trunk's last tokens, with the one that has just been chosen, spell the last bytes of the
-// answer; 0: one of them begins before these.
+// answer; 0: one of them begins before these, or more than one is pending.
 std::size_t Engine::Impl::n_last_tokens(const Live& live, std::size_t n_bytes) const {
   const Lane& trunk = live.trunk;
+  if (trunk.pending.size() != 1) return 0;
   const std::size_t n_answer =
       trunk.record.size() - std::min(trunk.record.size(), live.request.prompt.size());
   std::size_t n_tokens = 0;
@@ -98,18 +99,18 @@ std::size_t Engine::Impl::n_last_tokens(const Live& live, std::size_t n_bytes) c
   return n_spelled == n_bytes ? n_tokens : 0;
 }
 
-// The trunk is in an item whose body has just begun: the first that may become a branch. n_bytes: from its
-// mark on. over: those of its body. False: tokens do not part there.
-bool Engine::Impl::begin_item(Live& live, Outline& outline, std::size_t n_bytes, std::string_view over) {
+// The trunk is in an item whose body has just begun: the first that may become a branch. n_tokens: from its
+// mark on (n_last_tokens). n_seed_bytes: its mark, lead and closer. over: what there is of its body. False:
+// tokens do not part there.
+bool Engine::Impl::begin_item(Live& live, Outline& outline, std::size_t n_tokens, std::size_t n_seed_bytes,
+                              std::string_view over) {
   Lane& trunk = live.trunk;
-  if (trunk.pending.size() != 1) return false;
-  const std::size_t n_tokens = n_last_tokens(live, n_bytes);
   // The body begins with the token that has just been chosen: an outline stands before it.
   if (n_tokens == 0 || model_->piece(trunk.pending.front()).size() > over.size()) return false;
   outline.first = trunk.record.size() + 1 - n_tokens;
   outline.first_kind = trunk.kinds.size() - n_tokens;
   outline.begin = n_tokens == 1 ? trunk.next : trunk.record.positions[outline.first];
-  outline.n_seed_bytes = n_bytes - over.size();
+  outline.n_seed_bytes = n_seed_bytes;
   trunk.item = std::make_unique<ItemReader>(outline.style, outline.number_of(1), &*live.protocol()->lists);
   (void)trunk.item->push(over);
   return true;
@@ -126,8 +127,8 @@ bool Engine::Impl::pass_item(Live& live) {
   if (said.size() <= heading.size()) return heading.compare(0, said.size(), said) == 0;
   if (said.substr(0, heading.size()) != heading) return false;
   ++outline.n_serial;
-  outline.n_opened = outline.n_serial;
-  return begin_item(live, outline, said.size(), said.substr(heading.size()));
+  return begin_item(live, outline, n_last_tokens(live, said.size()), heading.size(),
+                    said.substr(heading.size()));
 }
 
 void Engine::Impl::begin_outline(Live& live) {
@@ -156,7 +157,7 @@ void Engine::Impl::begin_outline(Live& live) {
   auto begun = std::make_unique<Outline>(
       found.style,
       OutlineReader(found.style, found.lead, live.finder->scripts(), separator, &*protocol.lists));
-  if (!begin_item(live, *begun, found.n_bytes, found.over)) return;
+  if (!begin_item(live, *begun, n_tokens, found.n_bytes - found.over.size(), found.over)) return;
   live.outline = std::move(begun);
   Outline& outline = *live.outline;
 
@@ -609,8 +610,8 @@ void Engine::Impl::grow_block(Live& live) {
   Outline& outline = *live.outline;
   const std::size_t n_before = live.branches.size();
   std::size_t most = static_cast<std::size_t>(live.request.max_branches);
-  for (; outline.n_opened < outline.items.size() && live.branches.size() < most; ++outline.n_opened)
-    open_item(live, outline.n_opened);
+  const auto next = [&] { return outline.n_serial + live.branches.size() - 1; };  // of outline.items
+  while (next() < outline.items.size() && live.branches.size() < most) open_item(live, next());
   if (live.branches.size() == n_before) return;
   send_fork(live, outline.offset);
   for (std::size_t i = n_before; i < live.branches.size(); ++i) {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
+
 #include <numeric>
 
 #include "aspd/parser.h"
@@ -103,16 +103,13 @@ bool is_no_lead(std::string_view text, const ListRules& rules) {
 // colon.
 std::size_t spaces_before(std::string_view text) {
   const std::array<std::string_view, 3> spaces = {" ", "\u00A0", "\u202F"};
-  std::size_t n = 0;
-  for (bool found = true; found;) {
-    found = false;
-    for (const std::string_view space : spaces) {
-      if (!starts_with(text.substr(n), space)) continue;
-      n += space.size();
-      found = true;
-    }
+  for (std::size_t n = 0;;) {
+    const auto* space = std::find_if(spaces.begin(), spaces.end(), [&](std::string_view each) {
+      return starts_with(text.substr(n), each);
+    });
+    if (space == spaces.end()) return n;
+    n += space->size();
   }
-  return n;
 }
 
 // What parts a lead from its body behind the lead's emphasis: the longest with which a text begins.
@@ -300,38 +297,34 @@ constexpr std::size_t kMostScripts = 32;
 constexpr std::uint32_t kKana = 1U << 11;
 constexpr std::uint32_t kHan = 1U << 12;
 
-// Letters of each writing system.
-std::array<std::size_t, kMostScripts> letters_of(std::string_view text) {
-  std::array<std::size_t, kMostScripts> found{};
+// Calls see() with the writing system of each letter.
+template <typename See>
+void see_scripts(std::string_view text, const See& see) {
   const std::string valid = valid_utf8(text);
   for (std::size_t at = 0; at < valid.size();) {
     const std::uint32_t code = next_code_point(valid, at);
     for (const Range& range : kScripts) {
-      if (code >= range.first && code <= range.last) ++found[range.script];
+      if (code >= range.first && code <= range.last) see(range.script);
     }
   }
-  return found;
-}
-
-// Bits of those that have at least one letter, and at least one of `divisor`.
-std::uint32_t scripts_with(std::string_view text, std::size_t divisor) {
-  const std::array<std::size_t, kMostScripts> letters = letters_of(text);
-  const std::size_t n = std::accumulate(letters.begin(), letters.end(), std::size_t{0});
-  std::uint32_t found = 0;
-  for (std::size_t script = 0; script < kMostScripts; ++script) {
-    if (letters[script] > 0 && letters[script] * divisor >= n) found |= 1U << script;
-  }
-  return found;
 }
 
 }  // namespace
 
 std::uint32_t scripts_of(std::string_view text) {
-  return scripts_with(text, std::numeric_limits<std::uint32_t>::max());
+  std::uint32_t found = 0;
+  see_scripts(text, [&](std::uint32_t script) { found |= 1U << script; });
+  return found;
 }
 
 std::uint32_t main_scripts_of(std::string_view text) {
-  const std::uint32_t found = scripts_with(text, 3);
+  std::array<std::size_t, kMostScripts> letters{};
+  see_scripts(text, [&](std::uint32_t script) { ++letters[script]; });
+  const std::size_t n = std::accumulate(letters.begin(), letters.end(), std::size_t{0});
+  std::uint32_t found = 0;
+  for (std::size_t script = 0; script < kMostScripts; ++script) {
+    if (letters[script] > 0 && 3 * letters[script] >= n) found |= 1U << script;
+  }
   return (found & kKana) != 0 ? found | kHan : found;
 }
 

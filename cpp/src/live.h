@@ -117,7 +117,7 @@ struct Outline {
   std::vector<Token> separator;  // between two leads
   std::vector<Token> between;    // what stands between two leads: the left out body, the separator
   std::vector<Token> likely;     // the next mark, to be decoded on the chance that it follows
-  std::size_t n_opened = 0;      // of `items`, those that have a branch or are text of the trunk
+
   std::size_t n_sampled = 0;
   std::size_t n_text = 0;    // of them that have become text of the answer
   std::size_t offset = 0;    // of the block in the trunk's text, in code points
