@@ -154,6 +154,8 @@ Outcome Parser::accept_text(Token token, std::string_view piece) {
   const bool trunk = state_ == State::kTrunk;
   const Marker& wanted = trunk ? protocol_->plan_open : protocol_->branch_close;
   watched.push_back({wanted.text, trunk && !plans_allowed_});
+  const std::string unclosed = wanted.text.substr(0, wanted.text.size() - 1) + "\n";
+  if (!trunk) watched.push_back({unclosed, false});
   for (const Marker& marker : trunk ? protocol_->banned_in_trunk : protocol_->banned_in_branch) {
     watched.push_back({marker.text, true});
   }
@@ -408,6 +410,13 @@ std::string Parser::release(std::size_t n_tokens) {
   return text;
 }
 
-std::string Parser::flush() { return release(held_.size()); }
+std::string Parser::flush() {
+  std::string text = release(held_.size());
+  if (protocol_ == nullptr || !protocol_->text_markers || state_ != State::kBranch) return text;
+  const std::string_view close = protocol_->branch_close.text;
+  const std::size_t n = partial_match(text, close);
+  if (n > close.size() / 2) text.resize(text.size() - n);
+  return text;
+}
 
 }  // namespace aspd

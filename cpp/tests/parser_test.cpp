@@ -483,6 +483,23 @@ TEST(a_full_title_of_a_plan_that_was_asked_for_ends_at_its_last_word) {
   CHECK(parser.accept(kWord, "</plan>").action == Action::kFork);
 }
 
+TEST(a_branch_ends_with_a_marker_that_lacks_its_end) {
+  const Protocol protocol = text();
+  const auto after = [&](const std::vector<std::string>& pieces, bool ends) {
+    Parser parser(&protocol, Parser::State::kBranch, 16);
+    std::string shown;
+    const Outcome outcome = feed(parser, pieces, shown);
+    CHECK_EQ(outcome.action == Action::kBranchEnd, ends);
+    return shown + parser.flush();
+  };
+  CHECK_EQ(after({"x", "</part", "\n"}, true), std::string("x"));
+  CHECK_EQ(after({"x", "</", "part\n<"}, true), std::string("x"));
+  CHECK_EQ(after({"x", "</part"}, false), std::string("x"));
+  CHECK_EQ(after({"x", "</pa"}, false), std::string("x"));
+  CHECK_EQ(after({"x", "</p"}, false), std::string("x</p"));  // HTML
+  CHECK_EQ(after({"x", "</part", "ner"}, false), std::string("x</partner"));
+}
+
 // Random tokens with steps back obeyed: whatever comes, no marker is ever shown.
 TEST(no_marker_is_shown_whatever_is_written) {
   const std::vector<std::string> pieces = {"<",   "p",      "part", "<part", "\n<",   "/",   "</",     "plan",

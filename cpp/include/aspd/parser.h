@@ -41,7 +41,8 @@ class Parser {
   // Takes the next token of the lane, sampled or fed as part of an opened plan. piece: its bytes, "" for
   // CONTROL.
   Outcome accept(Token token, std::string_view piece);
-  // The lane ends here: what was held back is text after all.
+  // The lane ends here: what was held back is text after all, but for more than half of the marker that ends
+  // a branch.
   std::string flush();
   // The plan that begins next is asked for, not the model's own idea: a title that has as many words as it
   // may have ends there, instead of making the plan serial.
