@@ -43,6 +43,7 @@ void bind_width(py::module_& m) {
       .def_readwrite("n_branches", &BlockForecast::n_branches)
       .def_readwrite("seed_tokens", &BlockForecast::seed_tokens)
       .def_readwrite("body_tokens", &BlockForecast::body_tokens)
+      .def_readwrite("longest", &BlockForecast::longest)
       .def_readwrite("decoded_again", &BlockForecast::decoded_again)
       .def_readwrite("most", &BlockForecast::most)
       .def_readwrite("depth", &BlockForecast::depth);

@@ -381,8 +381,7 @@ void Engine::Impl::end_checked(Live& live, Lane& lane, FinishReason reason) {
   lane.ended = true;
   lane.unchecked = false;
   BranchResult& result = live.blocks.back().branches[static_cast<std::size_t>(lane.branch) - 1];
-  result.n_tokens =
-      static_cast<std::size_t>(std::count(lane.kinds.begin(), lane.kinds.end(), Lane::Kind::kText));
+  result.n_tokens = n_text(lane.kinds);
   result.reason = reason;
   send_in_turn(live);
 }
@@ -411,10 +410,9 @@ void Engine::Impl::take_item_back(Live& live) {
   const std::size_t n = drafts.n_of_item();
   if (drafts.owner != drafts.n_judged || n == 0) return;
   if (!live.trunk.rewind(n, std::min(n, live.trunk.pending.size()), -1)) return;
-  const auto n_text =
-      static_cast<std::size_t>(std::count(lane.kinds.begin(), lane.kinds.end(), Lane::Kind::kText));
-  live.n_sampled -= n_text;
-  drafts.n_sampled -= n_text;
+  const std::size_t n_taken = n_text(lane.kinds);
+  live.n_sampled -= n_taken;
+  drafts.n_sampled -= n_taken;
   lane.kinds.clear();
   lane.likelihoods.clear();
   live.blocks.back().branches[drafts.owner].token_ids.clear();
@@ -478,15 +476,13 @@ void Engine::Impl::move_untold(Live& live) {
 // draft too.
 void Engine::Impl::close_check(Live& live) {
   const bool whole = live.drafts->whole;
-  const bool parted = !live.branches.back().ended_answer;
   const std::unique_ptr<Outline> outline = std::move(live.checked);
   const bool counts = tail_counts(live, *outline);
   end_check(live, whole ? live.branches.back().reason : FinishReason::kRejected);
   if (live.request.draft_check == DraftCheck::kExact || !whole) return;
   const std::size_t n_tail = counts ? outline->tail.token_ids.size() : 0;
   if (!outline->ends_answer || n_tail > tokens_left(live)) {
-    if (parted) feed_separator(live, *outline);
-    go_on_behind(live, *outline, parted);
+    ask_end(live, *outline);
     return;
   }
   if (!counts) outline->tail = {};

@@ -738,6 +738,8 @@ void Engine::Impl::finish(Live& live, FinishReason reason) {
   if (live.phase == Live::Phase::kCheck)
     end_check(live, reason == FinishReason::kStop ? FinishReason::kRejected : reason);
   if (live.outline) drop_outline(live, why_not_forked(live));
+  if (live.list_end) read_end(live, live.list_end->ways.front());
+  live.list_end.reset();
   live.parked.clear();
   for (Lane& lane : live.branches) {
     if (live.phase != Live::Phase::kBlock || lane.stage == Lane::Stage::kDone) continue;

@@ -187,16 +187,20 @@ class Engine::Impl {
   [[nodiscard]] bool may_fork(const Live& live) const;
   [[nodiscard]] std::string why_not_yet(const Live& live) const;
   [[nodiscard]] std::string why_not_forked(const Live& live) const;
-  [[nodiscard]] double gain_of_list(const Live& live, std::size_t n_items) const;
+  [[nodiscard]] bool pays(const Live& live, std::size_t n_items, std::size_t n_written,
+                          bool read_again) const;
   [[nodiscard]] std::size_t tokens_left(const Live& live) const;
   bool fork_list(Live& live);
   void open_item(Live& live, std::size_t i);
+  [[nodiscard]] bool covers_item(const Live& live) const;
+  void leave_items(Live& live, std::size_t n_opened);
   void grow_block(Live& live);
   void unfork(Live& live, std::string why);
   void say_rest(Live& live, Lane& lane, FinishReason reason);
   void end_item(Live& live, Lane& lane, FinishReason reason);
   [[nodiscard]] std::vector<Token> item_ids(const Live& live, const Lane& lane, bool parted,
                                             std::size_t& n_kept) const;
+  [[nodiscard]] std::vector<Token> parted_ids(Token last, const std::string& separator) const;
   [[nodiscard]] static bool tail_counts(const Live& live, const Outline& outline);
   [[nodiscard]] bool end_fits(Live& live);
   [[nodiscard]] std::size_t join_first(Live& live, const std::vector<Token>& ids, std::size_t n_most);
@@ -204,7 +208,10 @@ class Engine::Impl {
   void join_items(Live& live, bool ends);
   void feed_separator(Live& live, const Outline& outline);
   void end_with_tail(Live& live, Outline& outline);
-  void go_on_behind(Live& live, const Outline& outline, bool parted);
+  void ask_end(Live& live, const Outline& outline);
+  [[nodiscard]] std::size_t likeliest_way(Live& live);
+  void read_end(Live& live, const ListEnd::Way& way);
+  void decide_end(Live& live);
   void close_list(Live& live);
 
   // drafts.cpp
@@ -236,6 +243,7 @@ class Engine::Impl {
   [[nodiscard]] std::vector<double> read_logprobs(Sequence& sequence, Pos begin,
                                                   const std::vector<Token>& token_ids,
                                                   const std::vector<bool>& wanted);
+  [[nodiscard]] std::vector<double> weigh_ways(const Sequence& sequence, Pos begin, const ListEnd& end);
   void check_scorable(const std::vector<Token>& token_ids) const;
   struct Stretch {
     Sequence* sequence;

@@ -14,6 +14,13 @@ namespace aspd {
 
 namespace {
 
+// Measured on 71 blocks of docs/reports/intrinsic.
+constexpr double kLongestBody = 1.3;  // of the average one
+constexpr double kLeadTokens = 8;     // of a mark, lead and closer
+
+// Speed-up of a list from which on it is taken apart. A prediction may err by as much as it says here.
+constexpr double kLeastListGain = 1.2;
+
 constexpr std::size_t kOutlineCells = 96;  // cells that an outline should find
 constexpr double kSpareBudget = 1.25;      // of max_tokens: what the items are predicted to take, times this
 
@@ -57,14 +64,19 @@ std::size_t Engine::Impl::tokens_left(const Live& live) const {
   return most - std::min(most, live.n_sampled);
 }
 
-// Predicted speed-up of a list of n items whose first body has just begun.
-double Engine::Impl::gain_of_list(const Live& live, std::size_t n_items) const {
-  if (curve_.empty()) return kLeastGain;
+// Whether a list of n items is predicted to be worth a fork. n_written: tokens of the first. read_again: the
+// items are to be read behind the block, since the outline does not say how the answer ends.
+bool Engine::Impl::pays(const Live& live, std::size_t n_items, std::size_t n_written, bool read_again) const {
+  if (curve_.empty()) return true;
   BlockForecast block = forecast(*live.protocol(), static_cast<std::int32_t>(n_items));
   if (usual_body_ > 0) block.body_tokens = usual_body_;
-  block.decoded_again = false;
-  block.seed_tokens = 1;
-  return predicted_gain(curve_, block);
+  block.longest = kLongestBody;
+  block.decoded_again = read_again;
+  // Each lead is decoded beside the first body, fed to its branch, and read to judge the order.
+  block.seed_tokens = 3 * kLeadTokens;
+  const double all = static_cast<double>(n_items) * block.body_tokens;
+  const double left = std::max(0.0, 1 - static_cast<double>(n_written) / all);  // that a fork can still gain
+  return left * predicted_gain(curve_, block) >= kLeastListGain;
 }
 
 // What parts the items of a list that begins with the token of the trunk's record with this index: the
@@ -138,11 +150,15 @@ void Engine::Impl::begin_outline(Live& live) {
   trunk.item.reset();
   const Protocol& protocol = *live.protocol();
   if (trunk.pending.size() != 1) return;
+  if (live.request.max_branches < 2) {
+    live.fallback = "a block may not have two branches";
+    return;
+  }
   if (static_cast<int>(live.blocks.size()) >= protocol.max_blocks) {
     live.fallback = "the answer has as many blocks as it may have";
     return;
   }
-  if (gain_of_list(live, n_ready(*protocol.lists)) < kLeastGain) {
+  if (!pays(live, n_ready(*protocol.lists), 0, false)) {
     live.fallback = kNoGain;
     return;
   }
@@ -448,6 +464,7 @@ void Engine::Impl::conduct(Live& live) {
     }
     close_list(live);
   }
+  if (live.id != 0 && live.list_end && live.trunk.pending.empty()) decide_end(live);
 }
 
 // Why the list whose outline is being written is to be decoded serially; empty: nothing speaks against a fork
@@ -479,10 +496,12 @@ std::string Engine::Impl::why_not_yet(const Live& live) const {
   const Outline& outline = *live.outline;
   const double body = usual_body_ > 0 ? usual_body_ : live.protocol()->branch_tokens;
   const double needed = kSpareBudget * body * static_cast<double>(outline.n_left());
-  const bool limited = live.request.max_tokens > 0 && static_cast<double>(tokens_left(live)) < needed;
-  if (limited || tokens_left(live) <= outline.n_sampled)
+  const std::size_t left = tokens_left(live) - std::min(tokens_left(live), outline.n_sampled);
+  if (live.request.max_tokens >= 0 && static_cast<double>(left) < needed)
     return "max_tokens leaves too little room for its items";
-  return gain_of_list(live, outline.n_left()) < kLeastGain ? kNoGain : "";
+  const bool list_ended = outline.over || outline.reader.state() == OutlineReader::State::kTail;
+  const std::size_t n_written = live.trunk.kinds.size() - outline.first_kind;
+  return pays(live, outline.n_left(), n_written, list_ended && !outline.ends_answer) ? "" : kNoGain;
 }
 
 // What a list whose outline is being written has waited for when the answer ends.
@@ -587,9 +606,7 @@ void Engine::Impl::open_item(Live& live, std::size_t i) {
   lane.wants_token = true;
   lane.kinds = std::move(item.kinds);
   if (live.request.n_logprobs >= 0) lane.likelihoods = std::move(item.likelihoods);
-  const auto n_text =
-      static_cast<std::size_t>(std::count(lane.kinds.begin(), lane.kinds.end(), Lane::Kind::kText));
-  outline.n_text += n_text;
+  outline.n_text += n_text(lane.kinds);
 
   live.timings.seed_tokens += static_cast<std::int64_t>(lane.pending.size());
   lane.sampler = std::make_unique<Sampler>(live.trunk.sampler->fork(stream_of(block, branch), 0));
@@ -605,13 +622,47 @@ void Engine::Impl::open_item(Live& live, std::size_t i) {
   live.segments.push_back({block, branch, "", outline.reader.separator().size() + item.heading.size(), 0});
 }
 
+// Whether max_tokens leaves room for one item more beside those that are being written, by the usual length
+// of a body.
+bool Engine::Impl::covers_item(const Live& live) const {
+  if (live.request.max_tokens < 0) return true;
+  const double body = usual_body_ > 0 ? usual_body_ : live.protocol()->branch_tokens;
+  double needed = body;
+  for (const Lane& lane : live.branches) {
+    if (!lane.ended) needed += std::max(0.0, body - static_cast<double>(n_text(lane.kinds)));
+  }
+  const std::size_t drafted = live.checks() ? live.n_drafted : 0;
+  return kSpareBudget * needed + static_cast<double>(drafted) <= static_cast<double>(tokens_left(live));
+}
+
+// The items from here on stay the trunk's: it goes on with them behind the block.
+void Engine::Impl::leave_items(Live& live, std::size_t n_opened) {
+  Outline& outline = *live.outline;
+  std::size_t undone = n_text(outline.open.kinds) + n_text(outline.tail.kinds);
+  for (std::size_t i = n_opened; i < outline.items.size(); ++i) undone += n_text(outline.items[i].kinds);
+  std::size_t& counted = live.checks() ? live.n_drafted : live.n_sampled;
+  counted -= std::min(undone, counted);
+  live.timings.rewound_tokens += static_cast<std::int64_t>(undone);
+  outline.n_sampled -= std::min(undone, outline.n_sampled);
+  outline.items.resize(n_opened);
+  outline.open = {};
+  outline.tail = {};
+  outline.over = true;
+  outline.ends_answer = false;
+  outline.exhausted = false;
+  outline.reader.stop(OutlineReader::End::kGoesOn);
+  if (outline.lane.sequence) live.parked.push_back(std::move(outline.lane.sequence));
+}
+
 // Branches for the leads that have closed since.
 void Engine::Impl::grow_block(Live& live) {
   Outline& outline = *live.outline;
   const std::size_t n_before = live.branches.size();
-  std::size_t most = static_cast<std::size_t>(live.request.max_branches);
+  const auto most = static_cast<std::size_t>(live.request.max_branches);
   const auto next = [&] { return outline.n_serial + live.branches.size() - 1; };  // of outline.items
-  while (next() < outline.items.size() && live.branches.size() < most) open_item(live, next());
+  while (next() < outline.items.size() && live.branches.size() < most && covers_item(live))
+    open_item(live, next());
+  if (next() < outline.items.size()) leave_items(live, next());
   if (live.branches.size() == n_before) return;
   send_fork(live, outline.offset);
   for (std::size_t i = n_before; i < live.branches.size(); ++i) {
@@ -635,7 +686,7 @@ void Engine::Impl::unfork(Live& live, std::string why) {
   std::size_t sampled = 0;
   for (std::size_t i = 1; i < live.branches.size(); ++i) {
     const Lane& lane = live.branches[i];
-    sampled += static_cast<std::size_t>(std::count(lane.kinds.begin(), lane.kinds.end(), Lane::Kind::kText));
+    sampled += n_text(lane.kinds);
   }
   const std::size_t undone =
       sampled + outline.n_sampled - std::min(outline.n_text, sampled);  // leads count once
@@ -752,12 +803,11 @@ void Engine::Impl::end_item(Live& live, Lane& lane, FinishReason reason) {
     if (last) std::swap(lane.sequence, live.outline->last);
     if (lane.sequence) live.parked.push_back(std::move(lane.sequence));
   }
-  const auto n_text = std::count(lane.kinds.begin(), lane.kinds.end(), Lane::Kind::kText);
   BranchResult& result = live.blocks.back().branches[static_cast<std::size_t>(lane.branch) - 1];
-  result.n_tokens = static_cast<std::size_t>(n_text);
+  result.n_tokens = n_text(lane.kinds);
   result.reason = reason;
   if (reason == FinishReason::kStop && !lane.text->stopped()) {
-    const double body = static_cast<double>(n_text) * static_cast<double>(lane.item->size()) /
+    const double body = static_cast<double>(result.n_tokens) * static_cast<double>(lane.item->size()) /
                         static_cast<double>(std::max<std::size_t>(lane.item->size() + lane.n_seed_bytes, 1));
     usual_body_ = usual_body_ > 0 ? (1 - kLearn) * usual_body_ + kLearn * body : body;
   }
@@ -838,13 +888,14 @@ void Engine::Impl::leave_list(Live& live) {
 void Engine::Impl::join_items(Live& live, bool ends) {
   Lane& trunk = live.trunk;
   const bool follows = !ends && (!live.outline->ends_answer || tail_counts(live, *live.outline));
+  const bool asks = !ends && !live.outline->ends_answer;
   std::vector<Token> texts;
   std::size_t n_joined = 0;
   for (Lane& lane : live.branches) {
     std::size_t n_kept = 0;
     const bool stopped = lane.text->stopped();
     const bool last = static_cast<std::size_t>(lane.branch) == live.branches.size();
-    const bool parted = !last || (follows && !lane.ended_answer);
+    const bool parted = !last || (follows && !asks && !lane.ended_answer);
     std::vector<Token> ids = stopped ? model_->tokenize(live.segments[lane.segment].text, false)
                                      : item_ids(live, lane, parted, n_kept);
     live.blocks.back().branches[static_cast<std::size_t>(lane.branch) - 1].token_ids = ids;
@@ -862,8 +913,8 @@ void Engine::Impl::join_items(Live& live, bool ends) {
   live.timings.plan_tokens += static_cast<std::int64_t>(done->n_sampled);
   live.timings.plan_tokens -= static_cast<std::int64_t>(std::min(done->n_text, done->n_sampled));
   if (ends) return;
-  if (!done->ends_answer) {
-    go_on_behind(live, *done, parted);
+  if (asks) {
+    ask_end(live, *done);
     return;
   }
   if (!follows) done->tail = {};
@@ -900,24 +951,102 @@ void Engine::Impl::end_with_tail(Live& live, Outline& outline) {
   }
 }
 
-// The trunk goes on behind the list. parted: what parts it from the text behind it is pending.
-void Engine::Impl::go_on_behind(Live& live, const Outline& outline, bool parted) {
+// A token and what parts its text from what follows, as the model would write both.
+std::vector<Token> Engine::Impl::parted_ids(Token last, const std::string& separator) const {
+  if (separator.empty()) return {last};
+  const std::string text = model_->piece(last) + separator;
+  std::vector<Token> ids = model_->tokenize(text, false);
+  std::string spelled;
+  for (const Token id : ids) spelled += model_->piece(id);
+  if (spelled == text) return ids;
+  ids = model_->tokenize(separator, false);  // the token ends amid a character
+  ids.insert(ids.begin(), last);
+  return ids;
+}
+
+// The list is the trunk's, and the outline does not say what stands behind it: when the trunk has read the
+// list but for its last two tokens, it says so itself. One token spells the end of a sentence and a blank
+// line, another the end alone: the choice is made before it.
+void Engine::Impl::ask_end(Live& live, const Outline& outline) {
   Lane& trunk = live.trunk;
+  const Token last = trunk.pending.empty() ? trunk.record.token_ids.back() : trunk.pending.back();
+  bool before_last = true;
+  if (trunk.pending.size() > 1) {
+    trunk.kinds.pop_back();
+    trunk.sampler->rewind(1);
+    trunk.pending.pop_back();
+  } else if (!trunk.rewind(1, trunk.pending.size(), -1)) {
+    if (trunk.pending.empty()) throw std::logic_error("cannot step back");
+    before_last = false;
+  }
+  const Token known = trunk.pending.back();
+  trunk.pending.pop_back();
+  trunk.wants_token = false;
+  live.timings.seed_tokens += static_cast<std::int64_t>(trunk.pending.size());
+
+  live.list_end.emplace();
+  ListEnd& end = *live.list_end;
+  end.style = outline.style;
+  if (outline.exhausted) {  // the trunk would begin the next item, a repetition too
+    const std::string mark = outline.style.mark_alone(static_cast<int>(outline.n_items()) + 1);
+    end.mark = model_->tokenize(mark, false).front();
+  }
+  for (const std::string& separator :
+       {std::string(), outline.reader.separator_behind(), live.protocol()->lists->separator}) {
+    if (!end.ways.empty() && separator == end.ways.back().separator) continue;
+    std::vector<Token> ids = before_last ? parted_ids(last, separator) : model_->tokenize(separator, false);
+    ids.insert(ids.begin(), known);
+    end.ways.push_back({separator, std::move(ids)});
+  }
+  live.phase = Live::Phase::kJoin;
+}
+
+// Of the ways to go on behind the list the index of the likeliest; of the list's own separator where the
+// model cannot be asked.
+std::size_t Engine::Impl::likeliest_way(Live& live) {
+  std::size_t best = 1;  // where it cannot be asked
+  try {
+    const std::vector<double> found = weigh_ways(live.trunk.sequence, live.trunk.next, *live.list_end);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      if (found[i] > found[best]) best = i;
+    }
+  } catch (const DecodeError&) {  // broken off
+  }
+  return best;
+}
+
+// The trunk reads the list's last tokens, and what parts it from the text behind it.
+void Engine::Impl::read_end(Live& live, const ListEnd::Way& way) {
+  Lane& trunk = live.trunk;
+  trunk.pending.insert(trunk.pending.end(), way.token_ids.begin(), way.token_ids.end());
+  trunk.kinds.insert(trunk.kinds.end(), way.token_ids.size() - 1, Lane::Kind::kFed);
+  for (std::size_t i = 1; i < way.token_ids.size(); ++i) trunk.sampler->accept(way.token_ids[i]);
   trunk.wants_token = true;
-  if (parted) show(live, trunk, trunk.text->push(outline.reader.separator_behind()));
+}
+
+// The trunk has read the list: the answer ends there, or goes on.
+void Engine::Impl::decide_end(Live& live) {
+  Lane& trunk = live.trunk;
+  const std::size_t chosen = likeliest_way(live);
+  const ListEnd end = std::move(*live.list_end);
+  live.list_end.reset();
+  const ListEnd::Way& way = end.ways[chosen];
+  read_end(live, way);
+  if (way.separator.empty()) {
+    finish(live, FinishReason::kStop);
+    return;
+  }
+  live.timings.seed_tokens += static_cast<std::int64_t>(trunk.pending.size());
+  show(live, trunk, trunk.text->push(way.separator));
   if (trunk.text->stopped()) {
     meet_stop(live, trunk);
     return;
   }
-  live.timings.seed_tokens += static_cast<std::int64_t>(trunk.pending.size());
-  if (outline.exhausted) {  // the trunk would begin the next item, a repetition too
-    const std::string mark = outline.style.mark_alone(static_cast<int>(outline.n_items()) + 1);
-    const std::vector<Token> ids = model_->tokenize(mark, false);
+  if (end.mark >= 0) {
     trunk.ban_position = trunk.next + static_cast<Pos>(trunk.pending.size());
-    trunk.bans.assign(ids.begin(), ids.begin() + 1);
+    trunk.bans.assign(1, end.mark);
   }
-  live.finder->after_list(outline.style);
-  live.phase = Live::Phase::kJoin;
+  live.finder->after_list(end.style);
 }
 
 // The block is over when all items and the outline are.

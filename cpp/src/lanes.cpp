@@ -550,8 +550,7 @@ void Engine::Impl::end_branch(Live& live, Lane& lane, FinishReason reason) {
   lane.stage = Lane::Stage::kClosing;
 
   BranchResult& result = live.blocks.back().branches[static_cast<std::size_t>(lane.branch) - 1];
-  result.n_tokens =
-      static_cast<std::size_t>(std::count(lane.kinds.begin(), lane.kinds.end(), Lane::Kind::kText));
+  result.n_tokens = n_text(lane.kinds);
   live.timings.plan_tokens += std::count(lane.kinds.begin(), lane.kinds.end(), Lane::Kind::kMarkup);
   result.reason = reason;
 

@@ -136,7 +136,7 @@ Result Live::result(FinishReason reason, double one_lane_s) const {
 
   Timings& t = result.timings;
   t = timings;
-  t.trunk_tokens = std::count(trunk.kinds.begin(), trunk.kinds.end(), Lane::Kind::kText);
+  t.trunk_tokens = static_cast<std::int64_t>(n_text(trunk.kinds));
   t.plan_tokens += std::count(trunk.kinds.begin(), trunk.kinds.end(), Lane::Kind::kMarkup);
   for (const BlockResult& block : result.blocks) {
     for (const BranchResult& branch : block.branches)

@@ -2,6 +2,7 @@
 // alone; the engine moves it on.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -74,6 +75,11 @@ struct Lane {
   [[nodiscard]] std::vector<Token> token_ids() const;
 };
 
+// Of the tokens of an answer those that were sampled as text.
+[[nodiscard]] inline std::size_t n_text(const std::vector<Lane::Kind>& kinds) {
+  return static_cast<std::size_t>(std::count(kinds.begin(), kinds.end(), Lane::Kind::kText));
+}
+
 // Tells the random numbers of an answer's lanes apart. lane: number of a branch, or one above all of them.
 [[nodiscard]] inline std::uint64_t stream_of(std::int32_t block, std::int32_t lane) {
   return (static_cast<std::uint64_t>(block) << 32U) | static_cast<std::uint64_t>(lane);
@@ -136,6 +142,18 @@ struct Outline {
   [[nodiscard]] int number_of(std::int32_t branch) const { return static_cast<int>(n_serial) + branch; }
 };
 
+// What stands behind a list that the trunk has read up to a token before its end.
+struct ListEnd {
+  struct Way {
+    std::string separator;         // what the answer goes on with; empty: it ends
+    std::vector<Token> token_ids;  // the token before the list's last, its last, the separator
+                                   // (where the memory cannot step back: its last, the separator)
+  };
+  std::vector<Way> ways;  // the end first, then what the list's own items would be parted by
+  ListStyle style;
+  Token mark = -1;  // what must not follow; -1: anything may
+};
+
 // A sequence that has left the cells.
 struct Saved {
   std::vector<std::uint8_t> state;
@@ -165,6 +183,7 @@ struct Live {
   std::unique_ptr<Drafts> drafts;          // kCheck: items of a list that the trunk reads
   std::unique_ptr<Outline> checked;        // of that list
   Guesses guesses;                         // what it has left of such items
+  std::optional<ListEnd> list_end;         // to be decided when the trunk has read the list
   // Lanes that nobody needs any more. Their cells stay as long as there is room: the trunk's next ones then
   // come behind those that it has, and are attended to in the order in which a serial answer has them.
   std::vector<Sequence> parked;

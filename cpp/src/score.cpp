@@ -1,5 +1,6 @@
 // Likelihoods and logits of a structured text, by the same forks and joins that decoding uses.
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <stdexcept>
 
@@ -211,6 +212,57 @@ std::vector<double> Engine::Impl::read_logprobs(Sequence& sequence, Pos begin,
       [&](std::size_t, std::size_t i, const float* logits) {
         found[i + 1] = likelihood_of(token_ids[i + 1], logits, n_vocab, 0).logprob;
       });
+  return found;
+}
+
+// Natural logarithms of the probabilities of the ways to go on behind what the sequence holds: of their
+// tokens but the first, and of what must follow them, the end of the answer or no further item. NaN: cells or
+// sequences are missing. Throws DecodeError.
+std::vector<double> Engine::Impl::weigh_ways(const Sequence& sequence, Pos begin, const ListEnd& end) {
+  std::size_t n_cells = 0;
+  for (const ListEnd::Way& way : end.ways) n_cells += way.token_ids.size();
+  std::vector<double> found(end.ways.size(), std::nan(""));
+  if (!make_room(n_cells)) return found;
+  std::vector<Sequence> trials;
+  for (std::size_t s = 0; s < end.ways.size(); ++s) {
+    if (!make_sequence()) return found;
+    trials.push_back(sequence.fork());
+  }
+  std::vector<std::vector<Pos>> positions;
+  std::vector<std::vector<double>> rows;  // of each token: of what comes behind it
+  std::vector<Stretch> stretches;
+  for (std::size_t s = 0; s < end.ways.size(); ++s) {
+    const std::vector<Token>& ids = end.ways[s].token_ids;
+    positions.emplace_back(ids.size());
+    std::iota(positions.back().begin(), positions.back().end(), begin);
+    rows.emplace_back(ids.size(), 0);
+    stretches.push_back({&trials[s], ids.data(), positions.back().data(), ids.size()});
+  }
+  std::vector<Token> ends;
+  for (Token token = 0; token < model_->n_vocab(); ++token) {
+    if (model_->is_eog(token)) ends.push_back(token);
+  }
+  const auto probability = [&](const std::vector<Token>& tokens, const float* logits) {
+    double sum = 0;
+    for (const float logprob : log_probabilities(logits, static_cast<std::size_t>(model_->n_vocab()), tokens))
+      sum += std::exp(static_cast<double>(logprob));
+    return sum;
+  };
+  read(
+      stretches, [](std::size_t, std::size_t) { return true; },
+      [&](std::size_t s, std::size_t i, const float* logits) {
+        const ListEnd::Way& way = end.ways[s];
+        double& row = rows[s][i];
+        if (i + 1 < way.token_ids.size()) {
+          row = std::log(probability({way.token_ids[i + 1]}, logits));
+        } else if (way.separator.empty()) {
+          row = std::log(probability(ends, logits));
+        } else if (end.mark >= 0) {
+          row = std::log(std::max(0.0, 1 - probability({end.mark}, logits)));
+        }
+      });
+  for (std::size_t s = 0; s < rows.size(); ++s)
+    found[s] = std::accumulate(rows[s].begin(), rows[s].end(), 0.0);
   return found;
 }
 

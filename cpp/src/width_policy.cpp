@@ -36,9 +36,16 @@ double predicted_gain(const WidthCurve& curve, const BlockForecast& block) {
   double fed = n * block.seed_tokens;
   if (block.decoded_again) fed += (n - 1) * (block.seed_tokens + block.body_tokens);
   const double decoded = n * block.body_tokens;
-  const double parallel =
-      fed * curve.prompt_token_s() + decoded / step.lanes * curve.seconds(step.width, depth);
-  return decoded * curve.seconds(1, depth) / parallel;
+  // Where the longest body decides, steps get narrower towards the end.
+  const double n_steps = std::max(decoded / step.lanes, std::min(block.longest, n) * block.body_tokens);
+  const double lanes = decoded / n_steps;
+  const auto narrow = static_cast<std::int32_t>(lanes);
+  double step_s = curve.seconds(step.width, depth);
+  if (lanes < step.lanes) {
+    const double narrow_s = curve.seconds(narrow, depth);
+    step_s = narrow_s + (lanes - narrow) * (curve.seconds(narrow + 1, depth) - narrow_s);
+  }
+  return decoded * curve.seconds(1, depth) / (fed * curve.prompt_token_s() + n_steps * step_s);
 }
 
 }  // namespace aspd

@@ -1,5 +1,7 @@
 #include "aspd/width_policy.h"
 
+#include <cmath>
+
 #include "check.h"
 
 using namespace aspd;
@@ -105,6 +107,18 @@ TEST(gain_of_flat_curves_is_the_number_of_branches_less_what_is_fed) {
   const double again = predicted_gain(kFlat, four);
   CHECK(again > 3.5);
   CHECK(again < 3.9);
+}
+
+TEST(the_longest_body_decides_how_long_a_block_takes) {
+  BlockForecast four = block(4);
+  four.seed_tokens = 0;
+  CHECK_EQ(predicted_gain(kFlat, four), 4.0);
+  four.longest = 2;  // 80 steps of two lanes for 160 tokens
+  CHECK_EQ(predicted_gain(kFlat, four), 2.0);
+  four.longest = 1.6;  // 64 steps of 2.5 lanes: between 1.9 and 2.4
+  CHECK(std::abs(predicted_gain(kStaircase, four) - 160 / (64 * 2.15)) < 1e-9);
+  four.most = 2;  // 80 steps of two lanes in any case
+  CHECK_EQ(predicted_gain(kFlat, four), 2.0);
 }
 
 TEST(no_gain_on_a_linear_curve) {

@@ -8,18 +8,22 @@ the lead before it in what the model looks back on.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from aspd_local import _core, events, protocol
-from driver import answer, open_engine, request, run, tell, translate
+from aspd_local.layout import Trunk, lay_out
+from driver import answer, logits, open_engine, request, run, tell, translate
 from tiny.files import TinyModel
 from tiny.script import Script, write_scripted
-from tiny.vocabulary import EOS
+from tiny.vocabulary import EOS, TURN_END
 
 PROMPT = "Tell me!"
 HEAD = "Hm:\n"
@@ -45,8 +49,12 @@ class _Choices:
             known = self.after.setdefault(before, [])
             known.extend(token for token in after if token not in known)
 
-    def body(self, lead: str, letters: str, steps: Sequence[int], least: int, behind: str) -> None:
-        """Letters of a body, in their order. steps: how many may be next; least: letters before an end."""
+    def body(
+        self, lead: str, letters: str, steps: Sequence[int], least: int, behind: Mapping[str, str]
+    ) -> None:
+        """Letters of a body, in their order. steps: how many may be next; least: letters before an end.
+        behind: what may come then, and what comes after that.
+        """
         self.add([f"{lead[-1]}: ", f"{lead}: ", f" {lead}: "], letters[: steps[0]])
         before: dict[str, list[str]] = {letter: [] for letter in letters}
         for n, letter in enumerate(letters):
@@ -55,8 +63,9 @@ class _Choices:
             for each in following:
                 before[each].append(letter)
             contexts = [letter, *(each + letter for each in before[letter])]
-            self.add(contexts, [*following, *(["\n"] if n >= least else [])])
-            self.add([f"{context}\n" for context in contexts], [behind])
+            self.add(contexts, [*following, *(behind if n >= least else [])])
+            for end, after in behind.items():
+                self.add([f"{context}{end}" for context in contexts], [after] if after else [])
 
     def chain(self, before: str, text: str) -> None:
         """A text that follows `before`, a token for each letter."""
@@ -65,9 +74,16 @@ class _Choices:
             self.add([said[-size:] for size in range(2, 6)], [(before + text)[n]])
 
 
-def _script(first_body: str = "", end: str = END, other_lead: str = "", elided_end: str = "") -> Script:
+def _script(
+    first_body: str = "",
+    end: str = END,
+    other_lead: str = "",
+    elided_end: str = "",
+    ends: Mapping[int, Mapping[str, str]] = MappingProxyType({}),
+) -> Script:
     """first_body: instead of one that the context words. end: what stands behind the list. other_lead: the
-    third in an outline. elided_end: what stands behind the list there, and nowhere else.
+    third in an outline. elided_end: what stands behind the list there, and nowhere else. ends: what may come
+    behind bodies and after that, by number, in place of a newline and the next mark.
     """
     choices = _Choices()
     if other_lead:
@@ -96,7 +112,8 @@ def _script(first_body: str = "", end: str = END, other_lead: str = "", elided_e
             choices.chain(f"{lead}: ", f"{first_body}\n{behind}")
         else:
             wide = (2, 1, 1) if number == 1 else (3,)
-            choices.body(lead, letters, wide, 16 if number == 1 else 0, behind)
+            least = 16 if number == 1 else 0
+            choices.body(lead, letters, wide, least, ends.get(number, {"\n": behind}))
     return Script(texts, choices.after)
 
 
@@ -367,6 +384,89 @@ def test_an_end_that_only_an_outline_expects_is_written_by_the_trunk(tiny_folder
     assert unchecked.text.endswith("\naie")
     assert checked.text == unchecked.text.removesuffix("\naie") + END
     _check_empty(engine)
+
+
+def test_answer_ends_behind_a_list_where_the_trunk_would_end_it(tiny_folder: Path) -> None:
+    tiny = write_scripted(tiny_folder / "abrupt.gguf", _script(ends={4: {EOS: ""}}), seed=3)
+    engine = open_engine(tiny)
+    outlined = check(tell(engine, wanted(tiny, lists())))
+    assert outlined.text.endswith(END)
+    told = tell(engine, wanted(tiny, lists(max_tail=0), n_logprobs=0))
+    result = check(told)
+    assert result.text == outlined.text.removesuffix(END)
+    assert result.finish_reason == STOP
+    assert tiny.vocabulary.decode(list(result.layout.token_ids)) == result.text
+    n_prompt = len(tiny.vocabulary.encode(PROMPT))
+    assert list(result.layout.positions) == list(range(n_prompt, n_prompt + len(result.layout.token_ids)))
+    _check_empty(engine)
+
+
+def _probabilities(engine: _core.Engine, tiny: TinyModel, text: str) -> NDArray[np.float64]:
+    """[n_vocab], of each token behind an answer so far."""
+    ids = tiny.vocabulary.encode(PROMPT + text)
+    row = logits(engine, lay_out([Trunk(ids)], "sum"))[-1].astype(np.float64)
+    weights = np.exp(row - row.max())
+    result: NDArray[np.float64] = weights / weights.sum()
+    return result
+
+
+@pytest.mark.parametrize("may_end", [False, True])
+@pytest.mark.parametrize("seed", range(8))
+def test_what_stands_behind_a_list_that_was_ended_is_the_likeliest_but_its_next_mark(
+    tiny_folder: Path, seed: int, may_end: bool
+) -> None:
+    script = _script(ends={3: {"\n": "4", EOS: ""}} if may_end else {})
+    tiny = write_scripted(tiny_folder / f"ended{seed}.gguf", script, seed=seed)
+    engine = open_engine(tiny)
+    result = check(tell(engine, wanted(tiny, lists(max_items=3), max_tokens=100)))
+    (block, *_) = result.blocks
+    assert [branch.title for branch in block.branches] == list(LEADS[:3])
+    until = result.text[: block.branches[-1].span_end]
+    newline, mark = (tiny.vocabulary.encode(text)[0] for text in ("\n", "4"))
+    ends = [tiny.vocabulary[EOS], tiny.vocabulary[TURN_END]]
+    behind = _probabilities(engine, tiny, until)
+    goes_on = behind[newline] * (1 - _probabilities(engine, tiny, until + "\n")[mark])
+    assert (result.text == until) == (behind[ends].sum() > goes_on)
+    assert result.text == until or not may_end
+    assert not result.text[len(until) :].startswith("\n4")
+
+
+def test_items_beyond_what_a_block_may_have_are_not_lost(engine: _core.Engine, lister: TinyModel) -> None:
+    whole = check(tell(engine, wanted(lister, lists())))
+    for n in (2, 3):
+        for policy in (DraftCheck.NONE, DraftCheck.CUT, DraftCheck.LEAD):
+            told = tell(engine, wanted(lister, lists(), max_branches=n, draft_check=policy))
+            result = check(told)
+            assert len(result.blocks[0].branches) == n
+            begin = result.blocks[0].branches[n - 1].span_end
+            assert whole.text.startswith(result.text[:begin])
+            for number, lead in enumerate(LEADS[n:], n + 1):
+                assert f"\n{number}. {lead}: " in result.text[begin:]
+            assert result.text.endswith(END)
+            assert (result.finish_reason, result.fallback) == (STOP, "")
+
+
+def test_a_block_of_one_branch_is_none(engine: _core.Engine, lister: TinyModel) -> None:
+    serial = answer(engine, wanted(lister, None))
+    result = answer(engine, wanted(lister, lists(), max_branches=1))
+    assert (result.text, result.blocks) == (serial.text, [])
+    assert result.fallback == "a block may not have two branches"
+
+
+def test_items_that_a_limit_of_tokens_may_not_cover_stay_the_trunks(lister: TinyModel) -> None:
+    """It writes them as far as it comes: the answer is cut in one place."""
+    bound = lists()
+    bound.branch_tokens = 60
+    found = {}
+    for limit in range(200, 340, 10):
+        engine = open_engine(lister)  # it has learnt of no body yet
+        result = check(tell(engine, wanted(lister, bound, max_tokens=limit)))
+        assert (result.text.count("\n"), result.finish_reason) == (6, STOP)
+        assert result.text.endswith(END)
+        found[sum(len(block.branches) for block in result.blocks)] = result.text
+        _check_empty(engine)
+    assert found.keys() == {0, 3, 4}
+    assert found[3].split("\n")[:4] == found[4].split("\n")[:4]
 
 
 def test_an_end_is_read_behind_the_last_item_once(engine: _core.Engine, lister: TinyModel) -> None:

@@ -27,7 +27,8 @@ struct StepWidth {
 struct BlockForecast {
   std::int32_t n_branches = 0;
   double seed_tokens = 0;      // of a branch, fed
-  double body_tokens = 0;      // of a branch, decoded
+  double body_tokens = 0;      // of a branch, decoded, on average
+  double longest = 1;          // the longest body, in average ones
   bool decoded_again = false;  // all but the first, after the join: the join rule `linear`
   std::int32_t most = 0;       // widest step
   std::size_t depth = 0;       // cells in use at the fork
