@@ -22,7 +22,7 @@ ggml_type cache_type(const std::string& name) {
 
 // llama.cpp's flash attention on a CPU multiplies one short row at a time. Where the rows are heads of less
 // than 128 numbers it is up to four times slower than without; from 128 on it is not, and saves memory
-// (docs/log.md). Ours is faster than both.
+// (docs/experiments/decoding-speed.md). Ours is faster than both.
 constexpr std::int32_t kFlashHead = 128;
 
 bool is_flash_slow(const Model& model) {
