@@ -22,7 +22,7 @@ add_library(aspd_kernels STATIC ${kernel_sources})
 target_include_directories(aspd_kernels PUBLIC cpp/kernels)
 target_include_directories(aspd_kernels SYSTEM PRIVATE
   "${llama_cpp_dir}/ggml/src" "${llama_cpp_dir}/ggml/src/ggml-cpu")
-target_link_libraries(aspd_kernels PRIVATE aspd_own_code PUBLIC ggml)
+target_link_libraries(aspd_kernels PRIVATE aspd_own_code ggml)
 
 function(aspd_instruction_set file)
   string(MAKE_C_IDENTIFIER "ASPD_COMPILES_${file}" compiles)

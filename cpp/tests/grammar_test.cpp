@@ -1,5 +1,5 @@
 // Grammars of strangers are read as they are meant, or refused with a reason.
-#include "../src/grammar.h"
+#include "grammar.h"
 
 #include <ctime>
 #include <random>

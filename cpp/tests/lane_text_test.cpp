@@ -1,5 +1,5 @@
-#include "../src/lane_text.h"
-#include "../src/utf8.h"
+#include "lane_text.h"
+#include "utf8.h"
 
 #include "check.h"
 

@@ -1,5 +1,5 @@
 // Which processors count, by files as Linux writes them.
-#include "../src/processors.h"
+#include "processors.h"
 
 #include <cstdlib>
 #include <filesystem>

@@ -1,4 +1,4 @@
-#include "../src/stop_search.h"
+#include "stop_search.h"
 
 #include "check.h"
 

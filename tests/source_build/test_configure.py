@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -103,7 +105,7 @@ def test_a_checkout_of_ones_own_is_used_as_it_is(tmp_path: Path) -> None:
     assert "no place for our kernels" in warnings
     assert sources_in(tmp_path / "build", "cpp/kernels") == {"absent.cpp"}
     assert batch.read_text(encoding="utf-8") == unpatched
-    command = definitions_of(tmp_path / "build", "cpp/src/backend.cpp")
+    command = definitions_of(tmp_path / "build", "cpp/src/llama/backend.cpp")
     assert "ASPD_HAS_POSITION_GAPS=0" in command
     assert f"{checkout}/src/../include" in command
     assert str(TREE) not in command
@@ -112,7 +114,7 @@ def test_a_checkout_of_ones_own_is_used_as_it_is(tmp_path: Path) -> None:
 def test_the_pinned_tree_allows_position_gaps_and_ggml_options_pass_through(tmp_path: Path) -> None:
     result = configure(tmp_path, "-DGGML_RPC=ON", "-DGGML_NATIVE=OFF")
     assert result.returncode == 0, result.stderr
-    assert "ASPD_HAS_POSITION_GAPS=1" in definitions_of(tmp_path, "cpp/src/backend.cpp")
+    assert "ASPD_HAS_POSITION_GAPS=1" in definitions_of(tmp_path, "cpp/src/llama/backend.cpp")
     assert {"narrow.cpp", "x86_avx2.cpp"} <= sources_in(tmp_path, "cpp/kernels")
     assert "absent.cpp" not in sources_in(tmp_path, "cpp/kernels")
     cpu = definitions_of(tmp_path, "ggml-cpu/ggml-cpu.c")
@@ -120,3 +122,49 @@ def test_the_pinned_tree_allows_position_gaps_and_ggml_options_pass_through(tmp_
     assert "-fvisibility=hidden" in cpu
     assert "GGML_USE_OPENMP" not in cpu
     assert "-fno-gnu-unique" in definitions_of(tmp_path, "ggml-rpc/ggml-rpc.cpp")
+
+
+@pytest.fixture(scope="module")
+def configured(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    build = tmp_path_factory.mktemp("layers")
+    result = configure(build)
+    assert result.returncode == 0, result.stderr
+    return build
+
+
+def compiles(build: Path, source: str, include: str, folder: Path) -> bool:
+    """Whether a file with one include compiles as the source file does; only for want of that header not."""
+    words = shlex.split(definitions_of(build, source))
+    options = [word for word in words if word.startswith(("-I", "-D", "-std"))]
+    options += [f"-isystem{path}" for word, path in pairwise(words) if word == "-isystem"]
+    file = folder / "one_include.cpp"
+    file.write_text(f'#include "{include}"\n', encoding="utf-8")
+    command = [words[0], *options, "-fsyntax-only", str(file)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0 or f"{include}: No such file" in result.stderr, result.stderr
+    return result.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "seen", "hidden"),
+    [
+        ("cpp/src/gguf/gguf_check.cpp", ["aspd/errors.h", "gguf.h"], ["llama.h", "aspd/layout.h"]),
+        (
+            "cpp/src/protocol/lists.cpp",
+            ["aspd/layout.h"],
+            ["llama.h", "ggml.h", "aspd/model.h", "aspd/gguf_check.h"],
+        ),
+        ("cpp/src/llama/model.cpp", ["llama.h", "aspd/layout.h"], ["aspd/engine.h", "aspd/quantize.h"]),
+        (
+            "cpp/src/engine/lanes.cpp",
+            ["decoder.h", "aspd/width_policy.h"],
+            ["llama.h", "ggml.h", "json.h", "aspd/quantize.h"],
+        ),
+        ("cpp/src/convert/merge.cpp", ["llama.h", "aspd/gguf_check.h"], ["aspd/engine.h"]),
+    ],
+)
+def test_a_layer_sees_those_below_it_alone(
+    configured: Path, tmp_path: Path, source: str, seen: list[str], hidden: list[str]
+) -> None:
+    assert [include for include in seen if not compiles(configured, source, include, tmp_path)] == []
+    assert [include for include in hidden if compiles(configured, source, include, tmp_path)] == []

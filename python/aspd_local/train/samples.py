@@ -148,7 +148,7 @@ class SampleMaker:
     def seed(self, parts: Sequence[str], title: str, number: int) -> list[int]:
         """Token ids of a seed: neighbouring texts are tokenised together, markers stand alone.
 
-        Source: Engine::Impl::seed_ids in cpp/src/lanes.cpp.
+        Source: Engine::Impl::seed_ids in cpp/src/engine/lanes.cpp.
         """
         fills: Mapping[str, str] = {"{title}": title, "{n}": str(number)}
         ids: list[int] = []

@@ -148,66 +148,15 @@ void Engine::Impl::check_scorable(const std::vector<Token>& token_ids) const {
     throw std::invalid_argument("an encoder reads the prompt: a text alone has no likelihood");
 }
 
-// Decodes stretches of several sequences, as many tokens in one step as there is room for. take(s, i, logits)
-// gets the row after each token i of stretch s that is wanted(s, i), on any of the threads.
-template <typename Wanted, typename Take>
-void Engine::Impl::read(const std::vector<Stretch>& stretches, const Wanted& wanted, const Take& take) {
-  struct Row {
-    std::size_t stretch;
-    std::size_t token;
-    std::size_t place;  // in the step
-  };
-  struct Part {  // what a sequence holds once the step is decoded
-    Sequence* sequence;
-    Pos begin;
-    std::size_t n;
-  };
-  const auto most = static_cast<std::size_t>(std::min(n_outputs_, options_.n_batch));
-  std::vector<Row> rows;
-  std::vector<Part> parts;
-  std::size_t n = 0;
-  const auto decode = [&] {
-    if (decoder_.decode() != Decoder::Status::kDone) throw DecodeError(1, "llama.cpp found no cells");
-    for (const Part& part : parts) part.sequence->record(part.begin, part.n);
-    std::vector<const float*> logits;
-    for (const Row& row : rows) logits.push_back(decoder_.logits(static_cast<std::int32_t>(row.place)));
-    decoder_.share_out(static_cast<std::int32_t>(rows.size()), [&](std::int32_t i) {
-      const Row& row = rows[static_cast<std::size_t>(i)];
-      take(row.stretch, row.token, logits[static_cast<std::size_t>(i)]);
-    });
-    rows.clear();
-    parts.clear();
-    n = 0;
-  };
-  for (std::size_t s = 0; s < stretches.size(); ++s) {
-    const Stretch& stretch = stretches[s];
-    for (std::size_t at = 0; at < stretch.n;) {
-      const std::size_t now = std::min(most - n, stretch.n - at);
-      if (n == 0) decoder_.clear();
-      for (std::size_t i = at; i < at + now; ++i, ++n) {
-        const bool output = wanted(s, i);
-        decoder_.add(stretch.token_ids[i], stretch.positions[i], stretch.sequence->id(), output);
-        if (output) rows.push_back({s, i, n});
-      }
-      parts.push_back({stretch.sequence, stretch.positions[at], now});
-      at += now;
-      if (n == most) decode();
-    }
-  }
-  if (n > 0) decode();
-}
-
 // Natural logarithm of the probability of the tokens that are wanted, where they stand behind what the
 // sequence holds; 0 for others and for the first. Throws DecodeError.
 std::vector<double> Engine::Impl::read_logprobs(Sequence& sequence, Pos begin,
                                                 const std::vector<Token>& token_ids,
                                                 const std::vector<bool>& wanted) {
-  std::vector<Pos> positions(token_ids.size());
-  std::iota(positions.begin(), positions.end(), begin);
   std::vector<double> found(token_ids.size(), 0);
   const std::int32_t n_vocab = model_->n_vocab();
-  read(
-      {{&sequence, token_ids.data(), positions.data(), token_ids.size()}},
+  runner_.read(
+      {{&sequence, token_ids.data(), begin, token_ids.size()}},
       [&](std::size_t, std::size_t i) { return i + 1 < token_ids.size() && wanted[i + 1]; },
       [&](std::size_t, std::size_t i, const float* logits) {
         found[i + 1] = likelihood_of(token_ids[i + 1], logits, n_vocab, 0).logprob;
@@ -228,15 +177,12 @@ std::vector<double> Engine::Impl::weigh_ways(const Sequence& sequence, Pos begin
     if (!make_sequence()) return found;
     trials.push_back(sequence.fork());
   }
-  std::vector<std::vector<Pos>> positions;
   std::vector<std::vector<double>> rows;  // of each token: of what comes behind it
-  std::vector<Stretch> stretches;
+  std::vector<BatchSpan> spans;
   for (std::size_t s = 0; s < end.ways.size(); ++s) {
     const std::vector<Token>& ids = end.ways[s].token_ids;
-    positions.emplace_back(ids.size());
-    std::iota(positions.back().begin(), positions.back().end(), begin);
     rows.emplace_back(ids.size(), 0);
-    stretches.push_back({&trials[s], ids.data(), positions.back().data(), ids.size()});
+    spans.push_back({&trials[s], ids.data(), begin, ids.size()});
   }
   std::vector<Token> ends;
   for (Token token = 0; token < model_->n_vocab(); ++token) {
@@ -248,8 +194,8 @@ std::vector<double> Engine::Impl::weigh_ways(const Sequence& sequence, Pos begin
       sum += std::exp(static_cast<double>(logprob));
     return sum;
   };
-  read(
-      stretches, [](std::size_t, std::size_t) { return true; },
+  runner_.read(
+      spans, [](std::size_t, std::size_t) { return true; },
       [&](std::size_t s, std::size_t i, const float* logits) {
         const ListEnd::Way& way = end.ways[s];
         double& row = rows[s][i];
@@ -281,8 +227,8 @@ void Engine::Impl::walk(const Layout& layout, const Take& take) {
   decoder_.clear_abort();
 
   const auto run = [&](Sequence& sequence, std::size_t begin, std::size_t end) {
-    read(
-        {{&sequence, layout.token_ids.data() + begin, layout.positions.data() + begin, end - begin}},
+    runner_.read(
+        {{&sequence, layout.token_ids.data() + begin, layout.positions[begin], end - begin}},
         [](std::size_t, std::size_t) { return true; },
         [&](std::size_t, std::size_t i, const float* row) { take(begin + i, row); });
   };
@@ -361,28 +307,26 @@ std::vector<std::vector<float>> Engine::Impl::score_tree(const TextTree& texts, 
   struct Node {
     std::size_t k;
     Sequence sequence;
-    std::vector<Pos> positions;
     std::vector<std::size_t> next;  // children whose first token its last row predicts
   };
   const auto place = [&](std::size_t k, Sequence sequence) {
-    Node node{k, std::move(sequence), std::vector<Pos>(nodes[k].size()), {}};
-    std::iota(node.positions.begin(), node.positions.end(), static_cast<Pos>(tree.begins[k]));
+    Node node{k, std::move(sequence), {}};
     for (const std::size_t child : tree.children[k]) {
       if (texts.scored[child]) node.next.push_back(child);
     }
     return node;
   };
   const auto read_nodes = [&](std::vector<Node>& together) {
-    std::vector<Stretch> stretches;
+    std::vector<BatchSpan> spans;
     for (Node& node : together) {
       const std::vector<Token>& ids = nodes[node.k];
-      stretches.push_back({&node.sequence, ids.data(), node.positions.data(), ids.size()});
+      spans.push_back({&node.sequence, ids.data(), static_cast<Pos>(tree.begins[node.k]), ids.size()});
     }
     const auto wanted = [&](std::size_t s, std::size_t i) {
       const Node& node = together[s];
       return i + 1 < nodes[node.k].size() ? static_cast<bool>(texts.scored[node.k]) : !node.next.empty();
     };
-    read(stretches, wanted, [&](std::size_t s, std::size_t i, const float* row) {
+    runner_.read(spans, wanted, [&](std::size_t s, std::size_t i, const float* row) {
       const Node& node = together[s];
       const std::vector<Token>& ids = nodes[node.k];
       if (i + 1 < ids.size()) {

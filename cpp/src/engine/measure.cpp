@@ -28,10 +28,9 @@ Sequence Engine::Impl::read_prefix(std::int32_t n_tokens, Layout& record) {
   if (!sequence) sequence = cache_.acquire();
   for (auto at = static_cast<Pos>(record.size()); at < n_tokens;) {
     const std::int32_t n = std::min(options_.n_batch, n_tokens - at);
-    decoder_.clear();
-    for (std::int32_t i = 0; i < n; ++i) decoder_.add(filler(at + i), at + i, sequence.id(), i + 1 == n);
-    if (decoder_.decode() != Decoder::Status::kDone) throw DecodeError(1, "llama.cpp found no cells");
-    sequence.record(at, static_cast<std::size_t>(n));
+    std::vector<BatchSpan> spans{
+        {&sequence, prefix.token_ids.data() + at, at, static_cast<std::size_t>(n), 1}};
+    runner_.run_booked(spans);
     at += n;
   }
   record = std::move(prefix);
@@ -63,18 +62,20 @@ std::vector<double> Engine::Impl::measure_step(std::int32_t width, std::int32_t 
   std::vector<double> times;
   for (std::int32_t step = 0; step <= n_steps; ++step) {
     const Clock::time_point start = Clock::now();
-    decoder_.clear();
+    std::vector<Token> ids(lanes.size());
+    std::vector<BatchSpan> spans;
     for (std::int32_t i = 0; i < width; ++i) {
-      decoder_.add(filler(step * width + i), depth + step, lanes[static_cast<std::size_t>(i)].id(), true);
+      const auto lane = static_cast<std::size_t>(i);
+      ids[lane] = filler(step * width + i);
+      spans.push_back({&lanes[lane], &ids[lane], depth + step, 1, 1});
     }
-    if (decoder_.decode() != Decoder::Status::kDone) throw DecodeError(1, "llama.cpp found no cells");
+    runner_.run_booked(spans);
     std::vector<float*> rows;
-    for (std::int32_t i = 0; i < width; ++i) rows.push_back(decoder_.logits(i));
-    decoder_.share_out(width, [&](std::int32_t i) {
+    for (const BatchSpan& span : spans) rows.push_back(runner_.logits(span.row));
+    runner_.parallel_for(width, [&](std::int32_t i) {
       const auto lane = static_cast<std::size_t>(i);
       (void)samplers[lane].sample(rows[lane], model_->n_vocab(), {}, nullptr);
     });
-    for (Sequence& lane : lanes) lane.record(depth + step, 1);
     if (step > 0) times.push_back(seconds_since(start));
   }
   retained_.keep(std::move(prefix), std::move(record));

@@ -77,6 +77,7 @@ Engine::Impl::Impl(std::shared_ptr<const Model> model, EngineOptions options)
       cache_(decoder_.context(), decoder_.n_cells(), count_sequences(options_)),
       retained_(static_cast<std::size_t>(options_.n_retained), !model_->is_recurrent()),
       n_outputs_(std::max(count_sequences(options_), options_.n_outputs_max)),
+      runner_(&decoder_, static_cast<std::size_t>(std::min(n_outputs_, options_.n_batch))),
       cannot_join_(model_->cannot_join()) {
   options_.n_ctx = static_cast<std::int32_t>(decoder_.n_cells());
   warm_up();
@@ -490,12 +491,10 @@ bool Engine::Impl::resume() {
 bool Engine::Impl::encode(Live& live) {
   const Clock::time_point start = Clock::now();
   Layout& prompt = live.request.prompt;
-  decoder_.clear();
-  for (std::size_t i = 0; i < prompt.size(); ++i) {
-    decoder_.add(prompt.token_ids[i], prompt.positions[i], live.trunk.sequence.id(), true);
-  }
+  const BatchSpan span{&live.trunk.sequence, prompt.token_ids.data(), prompt.positions.front(),
+                       prompt.size()};
   try {
-    if (decoder_.encode() != Decoder::Status::kDone) return false;
+    if (runner_.encode(span) != Decoder::Status::kDone) return false;
   } catch (const DecodeError&) {
     drop_all({{&live, &live.trunk, 0, -1, -1, {}}});
     throw;
@@ -618,31 +617,9 @@ std::vector<Event> Engine::Impl::step() {
   admit();
   settle_cancelled_branches();  // of an answer that had been set aside too
   StepPlan plan = plan_step();
-  std::vector<Share>& shares = plan.shares;
-  if (!shares.empty()) {
+  if (!plan.shares.empty()) {
     const Clock::time_point start = Clock::now();
-    decoder_.clear();
-    for (Share& share : shares) {
-      for (std::size_t i = 0; i < share.n_tokens; ++i) {
-        const bool last = i + 1 == share.lane->pending.size() && share.lane->wants_token;
-        const std::int32_t row = decoder_.add(share.lane->pending[i], share.lane->next + static_cast<Pos>(i),
-                                              share.lane->sequence.id(), last);
-        if (last) share.row = row;
-      }
-      Pos position = share.lane->next + static_cast<Pos>(share.n_tokens);
-      for (const Token token : share.drafts) decoder_.add(token, position++, share.lane->sequence.id(), true);
-    }
-    Sequence scratch;
-    if (plan.n_padding > 0) scratch = cache_.acquire();
-    for (std::int32_t i = 0; i < plan.n_padding; ++i) decoder_.add(filler(0), i, scratch.id(), true);
-    Decoder::Status status = Decoder::Status::kDone;
-    try {
-      status = decoder_.decode();
-    } catch (const DecodeError&) {
-      drop_all(shares);
-      throw;
-    }
-    scratch = Sequence();
+    const Decoder::Status status = run(plan);
     if (status == Decoder::Status::kDone) {
       take_results(plan, seconds_since(start));
     } else if (status == Decoder::Status::kFull && !clear_parked() && !retained_.evict()) {
@@ -653,6 +630,37 @@ std::vector<Event> Engine::Impl::step() {
   sweep();
   requeue();
   return std::move(events_);
+}
+
+// Decodes what each lane has pending, its drafts behind it, and what pads the step. Throws DecodeError: the
+// answers in it are over.
+Decoder::Status Engine::Impl::run(StepPlan& plan) {
+  std::vector<BatchSpan> spans;
+  std::vector<std::vector<Token>> ids;
+  ids.reserve(plan.shares.size());
+  for (const Share& share : plan.shares) {
+    Lane& lane = *share.lane;
+    const auto pending = lane.pending.begin();
+    ids.emplace_back(pending, pending + static_cast<std::ptrdiff_t>(share.n_tokens));
+    ids.back().insert(ids.back().end(), share.drafts.begin(), share.drafts.end());
+    const bool chooses = share.n_tokens == lane.pending.size() && lane.wants_token;
+    spans.push_back({&lane.sequence, ids.back().data(), lane.next, ids.back().size(),
+                     chooses ? 1 + share.drafts.size() : 0});
+  }
+  Sequence scratch;
+  const std::vector<Token> padding(static_cast<std::size_t>(plan.n_padding), filler(0));
+  if (plan.n_padding > 0) {
+    scratch = cache_.acquire();
+    spans.push_back({&scratch, padding.data(), 0, padding.size(), padding.size()});
+  }
+  try {
+    const Decoder::Status status = runner_.run(spans);
+    for (std::size_t i = 0; i < plan.shares.size(); ++i) plan.shares[i].row = spans[i].row;
+    return status;
+  } catch (const DecodeError&) {
+    drop_all(plan.shares);
+    throw;
+  }
 }
 
 void Engine::Impl::take_results(StepPlan& plan, double seconds) {

@@ -18,22 +18,18 @@ constexpr float kTolerance = 0.05F;
 void Engine::Impl::warm_up() {
   Sequence sequence = cache_.acquire();
   const Token token = std::max(model_->has_encoder() ? model_->decoder_start() : model_->bos(), 0);
-  if (model_->has_encoder()) {
-    decoder_.clear();
-    decoder_.add(token, 0, sequence.id(), true);
-    if (decoder_.encode() != Decoder::Status::kDone)
-      throw ModelError(model_->path(), "the encoder computes nothing");
-  }
+  if (model_->has_encoder() && runner_.encode({&sequence, &token, 0, 1}) != Decoder::Status::kDone)
+    throw ModelError(model_->path(), "the encoder computes nothing");
+  std::vector<BatchSpan> spans{{&sequence, &token, 0, 1, 1}};
   for (int i = 0; i <= kWarmUpSteps; ++i) {
     const Clock::time_point start = Clock::now();
-    decoder_.clear();
-    decoder_.add(token, i, sequence.id(), true);
-    if (decoder_.decode() != Decoder::Status::kDone)
+    spans.front().begin = i;
+    if (runner_.run(spans) != Decoder::Status::kDone)
       throw ModelError(model_->path(), "the first step found no cells");
     sequence.record(i, 1);
     if (i > 0) one_lane_times_.push_back(seconds_since(start));  // the first one also loads the weights
   }
-  const float* logits = decoder_.logits(0);
+  const float* logits = runner_.logits(spans.front().row);
   if (std::all_of(logits, logits + model_->n_vocab(), [](float logit) { return logit == 0; })) {
     throw ModelError(model_->path(),
                      "the model has no head that predicts tokens: it makes embeddings, not text");
@@ -45,14 +41,12 @@ void Engine::Impl::warm_up() {
 std::string Engine::Impl::self_test() {
   const auto n_vocab = static_cast<std::size_t>(model_->n_vocab());
   const auto token = [&](int i) { return (std::max(model_->bos(), 0) + i) % model_->n_vocab(); };
-  const auto run = [&](Sequence& sequence, int first, int count) {
-    decoder_.clear();
-    std::int32_t row = 0;
-    for (int i = first; i < first + count; ++i)
-      row = decoder_.add(token(i), i, sequence.id(), i + 1 == first + count);
-    if (decoder_.decode() != Decoder::Status::kDone) throw DecodeError(1, "no cells");
-    sequence.record(first, static_cast<std::size_t>(count));
-    return row;
+  const auto run = [&](Sequence& sequence, int first, std::size_t count) {
+    std::vector<Token> ids;
+    for (std::size_t i = 0; i < count; ++i) ids.push_back(token(first + static_cast<int>(i)));
+    std::vector<BatchSpan> spans{{&sequence, ids.data(), first, count, 1}};
+    runner_.run_booked(spans);
+    return spans.front().row;
   };
   try {
     std::vector<float> serial(n_vocab);
@@ -60,7 +54,7 @@ std::string Engine::Impl::self_test() {
       Sequence sequence = cache_.acquire();
       run(sequence, 0, 2);
       run(sequence, 2, 1);
-      const float* row = decoder_.logits(run(sequence, 3, 1));
+      const float* row = runner_.logits(run(sequence, 3, 1));
       std::copy(row, row + n_vocab, serial.begin());
     }
     Sequence trunk = cache_.acquire();
@@ -78,7 +72,7 @@ std::string Engine::Impl::self_test() {
     Sequence branch = trunk.fork();
     run(branch, 2, 1);
     trunk.join(std::move(branch), 2);
-    const float* row = decoder_.logits(run(trunk, 3, 1));
+    const float* row = runner_.logits(run(trunk, 3, 1));
     float scale = 0;
     float difference = 0;
     for (std::size_t t = 0; t < n_vocab; ++t) {

@@ -10,7 +10,9 @@
 #include <string>
 #include <utility>
 
-#include "aspd/engine.h"
+#include "aspd/engine_options.h"
+#include "aspd/layout.h"
+#include "aspd/model.h"
 
 struct ggml_cgraph;
 struct ggml_context;

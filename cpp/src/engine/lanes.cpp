@@ -149,12 +149,12 @@ void Engine::Impl::sample(std::vector<Share>& shares) {
   for (Share& share : shares) {
     if (share.row >= 0) rows.push_back(&share);
   }
-  decoder_.share_out(static_cast<std::int32_t>(rows.size()),
-                     [&](std::int32_t i) { choose(*rows[static_cast<std::size_t>(i)]); });
+  runner_.parallel_for(static_cast<std::int32_t>(rows.size()),
+                       [&](std::int32_t i) { choose(*rows[static_cast<std::size_t>(i)]); });
 }
 
 void Engine::Impl::choose(Share& share) {
-  float* logits = decoder_.logits(share.row);
+  float* logits = runner_.logits(share.row);
   const Lane& lane = *share.lane;
   std::vector<Token> banned = lane.parser->banned();
   if (lane.ban_position == lane.next) banned.insert(banned.end(), lane.bans.begin(), lane.bans.end());

@@ -13,6 +13,7 @@
 #include "decoder.h"
 #include "live.h"
 #include "retained.h"
+#include "runner.h"
 
 namespace aspd {
 
@@ -56,6 +57,7 @@ class Engine::Impl {
   Retained retained_;
   WidthCurve curve_;
   std::int32_t n_outputs_;
+  Runner runner_;
   std::string cannot_join_;
   std::atomic<bool> busy_{false};
   std::deque<std::unique_ptr<Live>> queue_;
@@ -110,6 +112,7 @@ class Engine::Impl {
   void fit_width(StepPlan& plan) const;
   void draft(StepPlan& plan) const;
   void take_results(StepPlan& plan, double seconds);
+  Decoder::Status run(StepPlan& plan);
   void drop_all(const std::vector<Share>& shares);
   void finish(Live& live, FinishReason reason);
   void sweep();
@@ -245,14 +248,6 @@ class Engine::Impl {
                                                   const std::vector<bool>& wanted);
   [[nodiscard]] std::vector<double> weigh_ways(const Sequence& sequence, Pos begin, const ListEnd& end);
   void check_scorable(const std::vector<Token>& token_ids) const;
-  struct Stretch {
-    Sequence* sequence;
-    const Token* token_ids;  // [n]
-    const Pos* positions;    // [n], ascending by one
-    std::size_t n;
-  };
-  template <typename Wanted, typename Take>
-  void read(const std::vector<Stretch>& stretches, const Wanted& wanted, const Take& take);
 
   // measure.cpp
   void require_idle();
