@@ -15,6 +15,9 @@ import fetch_page
 
 ROOT = Path(__file__).resolve().parents[2]
 THIRD_PARTY = ROOT / "third_party"
+# What the build, the package, the tests and the linters read.
+READ = ["bench", "cmake", "cpp", "examples", "python", "tests", "third_party/patches", "tools"]
+LEFT_OUT = [".ci/", ".github/", "docs/reports/", "training/answers.jsonl"]
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +67,26 @@ def test_licences_travel_with_the_source(members: dict[str, bytes]) -> None:
         assert members[f"third_party/page_libraries/{library.package}/LICENSE"]
     for name in ["pybind11", *(library.package for library in pinned)]:
         assert name.encode() in members["NOTICE"]
+
+
+@pytest.mark.parametrize("place", LEFT_OUT)
+def test_reports_and_training_data_stay_behind(members: dict[str, bytes], place: str) -> None:
+    assert not [name for name in members if name.startswith(place)]
+
+
+@pytest.mark.parametrize("folder", READ)
+def test_a_folder_that_is_read_is_in_whole(members: dict[str, bytes], folder: str) -> None:
+    ignored = {"__pycache__", "vendor"}  # compiled, and the page's libraries as a build has put them there
+    files = [path.relative_to(ROOT) for path in (ROOT / folder).rglob("*") if path.is_file()]
+    there = {path.as_posix() for path in files if path.suffix != ".so" and ignored.isdisjoint(path.parts)}
+    assert there
+    assert there <= members.keys()
+
+
+def test_every_file_that_a_test_names_is_in(members: dict[str, bytes]) -> None:
+    """Tests read these from outside the folders above."""
+    for name in ["README.md", "docs/cli.md", "docs/serve.md", "training/prompts.jsonl", "pyproject.toml"]:
+        assert members[name] == (ROOT / name).read_bytes()
 
 
 def test_no_build_product_and_no_model_but_our_adapter_travels(members: dict[str, bytes]) -> None:

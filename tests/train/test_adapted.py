@@ -17,7 +17,7 @@ from aspd_local.sources import ADAPTED, DEFAULT_BASE, DEFAULT_MODEL, PACKAGED, S
 from aspd_local.sources import adapted as adapted_module
 from aspd_local.sources.adapted import AdaptedModel, known_digest
 from aspd_local.sources.inventory import inventory
-from aspd_local.train import TrainConfig, verb
+from aspd_local.train import TrainConfig
 from aspd_local.train.merging import export_adapter
 from tiny.files import TinyModel
 
@@ -26,6 +26,9 @@ CONFIG = TrainConfig(epochs=1, tokens_per_step=64, row_tokens=128, rank=4, preci
 
 @pytest.fixture(scope="module")
 def adapters(tiny_llama: TinyModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("torch")
+    from aspd_local.train import verb
+
     folder = tmp_path_factory.mktemp("adapters")
     verb.train(write_set(folder / "set.jsonl", stories(4)), tiny_llama.path, folder / "run", CONFIG)
     export_adapter(folder / "run", tiny_llama.path, folder / "tiny-aspd.gguf")

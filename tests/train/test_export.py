@@ -11,6 +11,10 @@ import pytest
 from training_records import stories, write_set
 from typer.testing import CliRunner
 
+pytest.importorskip("torch")  # before what imports it
+
+import torch
+
 from aspd_local import DataError, Model, ModelError, _core
 from aspd_local.cli import train as command
 from aspd_local.layout import Trunk, lay_out
@@ -21,8 +25,6 @@ from aspd_local.train.network import add_adapter, add_markers, load_base, traine
 from aspd_local.train.whole import write_whole
 from driver import logits, open_engine
 from tiny.files import TinyModel
-
-torch = pytest.importorskip("torch")
 
 CONFIG = TrainConfig(
     precision="f32", epochs=2, learning_rate=2e-2, tokens_per_step=200, row_tokens=200, rank=4

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from training_records import FILE, STORY, stories, write_set
 
+pytest.importorskip("torch")  # before what imports it
+
 from aspd_local import ModelError
 from aspd_local.train import Kind, SampleMaker, TrainConfig, choose_markers, open_vocabulary, verb
 from tiny.vocabulary import CHAT_TEMPLATE, MARKERS, TURN_END, TURN_START
-
-pytest.importorskip("torch")
 
 
 @pytest.fixture(scope="module")
