@@ -82,7 +82,8 @@ std::string text_of(const Model& model, const std::vector<Token>& ids, std::size
 
 // The drafts as they would stand behind the first body, and `first`: what the trunk has of it already. An
 // item that was cut for its length is the last.
-std::unique_ptr<Drafts> Engine::Impl::collect_drafts(const Live& live, std::vector<Token>& first) const {
+std::unique_ptr<Drafts> Engine::Impl::collect_drafts(const RequestState& live,
+                                                     std::vector<Token>& first) const {
   auto drafts = std::make_unique<Drafts>();
   const Outline& outline = *live.outline;
   std::vector<Token>& ids = drafts->token_ids;
@@ -159,7 +160,7 @@ bool Engine::Impl::align_drafts(Drafts& drafts, const std::vector<Token>& over,
 
 // All items are written, or the answer ends: the trunk takes over the first, and begins to read the others
 // behind it. reason: of those that it does not come to.
-void Engine::Impl::begin_check(Live& live, FinishReason reason) {
+void Engine::Impl::begin_check(RequestState& live, FinishReason reason) {
   std::vector<Token> ids;
   live.drafts = collect_drafts(live, ids);
   if (live.request.draft_check != DraftCheck::kExact) {
@@ -200,7 +201,7 @@ void Engine::Impl::begin_check(Live& live, FinishReason reason) {
 
 // The first n_own of these tokens are the first item's, n_most may keep their cells. The likelihoods of the
 // rest.
-std::vector<Likelihood> Engine::Impl::take_first_item(Live& live, const std::vector<Token>& ids,
+std::vector<Likelihood> Engine::Impl::take_first_item(RequestState& live, const std::vector<Token>& ids,
                                                       std::size_t n_own, std::size_t n_most) {
   Lane& trunk = live.trunk;
   Lane& first = live.branches.front();
@@ -234,12 +235,13 @@ std::vector<Likelihood> Engine::Impl::take_first_item(Live& live, const std::vec
   drafts.n_shown = -static_cast<std::ptrdiff_t>(drafts.text->n_held());
   live.checked = std::move(live.outline);
   live.parked.push_back(std::move(live.checked->lane.sequence));
-  live.phase = Live::Phase::kCheck;
+  live.phase = RequestState::Phase::kCheck;
   return over;
 }
 
 // The trunk has sampled these tokens, but they are no drafts: they are its own text.
-void Engine::Impl::say_over(Live& live, const std::string& text, std::vector<Likelihood> likelihoods) {
+void Engine::Impl::say_over(RequestState& live, const std::string& text,
+                            std::vector<Likelihood> likelihoods) {
   Lane& trunk = live.trunk;
   if (live.request.n_logprobs >= 0) {
     trunk.likelihoods.resize(trunk.kinds.size());
@@ -251,15 +253,15 @@ void Engine::Impl::say_over(Live& live, const std::string& text, std::vector<Lik
 }
 
 // What the trunk may be about to write: the next drafts; what it left of them.
-std::vector<Token> Engine::Impl::likely_drafts(const Live& live, std::size_t n_most) const {
+std::vector<Token> Engine::Impl::likely_drafts(const RequestState& live, std::size_t n_most) const {
   const std::vector<Token>* ids = &live.guesses.token_ids;
   std::size_t begin = live.guesses.next;
   std::size_t n = std::min(n_most, live.guesses.n_run);
-  if (live.phase == Live::Phase::kCheck) {
+  if (live.phase == RequestState::Phase::kCheck) {
     ids = &live.drafts->token_ids;
     begin = live.drafts->at;
     n = live.is_exact() ? std::max(n_most, begin) : ids->size();  // more where more has come true
-  } else if (live.phase != Live::Phase::kTrunk) {
+  } else if (live.phase != RequestState::Phase::kTrunk) {
     return {};
   }
   begin = std::min(begin, ids->size());
@@ -269,9 +271,9 @@ std::vector<Token> Engine::Impl::likely_drafts(const Live& live, std::size_t n_m
 }
 
 // Where a draft need not be what the trunk would choose: chooses it if it is plausible.
-bool Engine::Impl::choose_draft(Share& share, const float* logits) const {
-  const Live& live = *share.live;
-  if (live.phase != Live::Phase::kCheck || live.is_exact() || live.drafts->all_kept()) return false;
+bool Engine::Impl::choose_draft(LaneSpan& share, const float* logits) const {
+  const RequestState& live = *share.live;
+  if (live.phase != RequestState::Phase::kCheck || live.is_exact() || live.drafts->all_kept()) return false;
   const Drafts& drafts = *live.drafts;
   const ListRules& rules = *live.protocol()->lists;
   const Token draft = drafts.token_ids[drafts.at];
@@ -286,7 +288,7 @@ bool Engine::Impl::choose_draft(Share& share, const float* logits) const {
 }
 
 // The next draft becomes a token of the answer.
-void Engine::Impl::keep_draft(Live& live, Token token, Likelihood likelihood, bool fed) {
+void Engine::Impl::keep_draft(RequestState& live, Token token, Likelihood likelihood, bool fed) {
   Drafts& drafts = *live.drafts;
   const std::string piece = model_->piece(token);
   const double logprob = static_cast<double>(likelihood.logprob);
@@ -304,13 +306,13 @@ void Engine::Impl::keep_draft(Live& live, Token token, Likelihood likelihood, bo
 }
 
 // The trunk's next token while drafts are checked: the draft, or its own. True: that is all.
-bool Engine::Impl::take_checked(Live& live, Token token, Likelihood& likelihood) {
+bool Engine::Impl::take_checked(RequestState& live, Token token, Likelihood& likelihood) {
   Drafts& drafts = *live.drafts;
   Lane& trunk = live.trunk;
   if (drafts.all_kept() || token != drafts.token_ids[drafts.at]) {
     end_check(live, FinishReason::kRejected);
     if (trunk.text->stopped()) meet_stop(live, trunk);
-    return live.id == 0;
+    return live.finished;
   }
   const bool fed = live.request.draft_check != DraftCheck::kExact && drafts.fed[drafts.at];
   if (!fed) ++live.n_sampled;
@@ -332,13 +334,13 @@ bool Engine::Impl::take_checked(Live& live, Token token, Likelihood& likelihood)
     drafts.n_lead = 0;
   }
   show_kept(live);
-  if (live.phase == Live::Phase::kCheck && live.id != 0 && drafts.all_kept()) close_check(live);
-  if (live.id != 0 && tokens_left(live) == 0) finish(live, FinishReason::kLength);
+  if (live.phase == RequestState::Phase::kCheck && !live.finished && drafts.all_kept()) close_check(live);
+  if (!live.finished && tokens_left(live) == 0) finish(live, FinishReason::kLength);
   return true;
 }
 
 // Lets out the text of drafts that have been taken over.
-void Engine::Impl::show_kept(Live& live) {
+void Engine::Impl::show_kept(RequestState& live) {
   Drafts& drafts = *live.drafts;
   if (live.request.draft_check == DraftCheck::kLead && drafts.awaits_lead()) return;
   (void)show_parts(live, std::move(drafts.held), drafts.ends.size());
@@ -347,7 +349,7 @@ void Engine::Impl::show_kept(Live& live) {
 }
 
 // Lets out text under the names of the first n branches that it belongs to. The rest of it.
-std::string Engine::Impl::show_parts(Live& live, const std::string& held, std::size_t n_branches) {
+std::string Engine::Impl::show_parts(RequestState& live, const std::string& held, std::size_t n_branches) {
   Drafts& drafts = *live.drafts;
   std::string text = drafts.text->push(held);
   while (!text.empty() && !live.stop_met()) {
@@ -368,7 +370,7 @@ std::string Engine::Impl::show_parts(Live& live, const std::string& held, std::s
 }
 
 // Branches whose text has left to its end are over.
-void Engine::Impl::end_shown(Live& live) {
+void Engine::Impl::end_shown(RequestState& live) {
   Drafts& drafts = *live.drafts;
   for (; drafts.shown < drafts.ends.size() && drafts.n_shown >= drafts.ends[drafts.shown]; ++drafts.shown) {
     Lane& lane = live.branches[drafts.shown];
@@ -376,7 +378,7 @@ void Engine::Impl::end_shown(Live& live) {
   }
 }
 
-void Engine::Impl::end_checked(Live& live, Lane& lane, FinishReason reason) {
+void Engine::Impl::end_checked(RequestState& live, Lane& lane, FinishReason reason) {
   lane.reason = reason;
   lane.ended = true;
   lane.unchecked = false;
@@ -387,7 +389,7 @@ void Engine::Impl::end_checked(Live& live, Lane& lane, FinishReason reason) {
 }
 
 // A stop string was met in the text as it is read: of what the trunk has read behind it nothing stands.
-void Engine::Impl::drop_behind_stop(Live& live) {
+void Engine::Impl::drop_behind_stop(RequestState& live) {
   live.cut_at_stop();
   live.drafts->text->stop();
   bool behind = false;
@@ -404,7 +406,7 @@ void Engine::Impl::drop_behind_stop(Live& live) {
 }
 
 // Takes back what has been read of an item whose lead is not judged, or not plausible.
-void Engine::Impl::take_item_back(Live& live) {
+void Engine::Impl::take_item_back(RequestState& live) {
   Drafts& drafts = *live.drafts;
   Lane& lane = live.branches[drafts.owner];
   const std::size_t n = drafts.n_of_item();
@@ -423,7 +425,7 @@ void Engine::Impl::take_item_back(Live& live) {
 }
 
 // The trunk goes on by itself from here. reason: of the branches that have not been read to their ends.
-void Engine::Impl::end_check(Live& live, FinishReason reason) {
+void Engine::Impl::end_check(RequestState& live, FinishReason reason) {
   Drafts& drafts = *live.drafts;
   Lane& trunk = live.trunk;
   const bool waits = live.request.draft_check == DraftCheck::kLead && drafts.awaits_lead();
@@ -454,7 +456,7 @@ void Engine::Impl::end_check(Live& live, FinishReason reason) {
 }
 
 // Tokens whose text is still held back when their branches end are the trunk's, as that text is.
-void Engine::Impl::move_untold(Live& live) {
+void Engine::Impl::move_untold(RequestState& live) {
   Lane& trunk = live.trunk;
   if (live.request.n_logprobs < 0 || live.stop_met()) return;
   trunk.likelihoods.resize(trunk.kinds.size());
@@ -474,7 +476,7 @@ void Engine::Impl::move_untold(Live& live) {
 
 // Every draft stands. What follows the list is the trunk's own; it is what the outline wrote where that is no
 // draft too.
-void Engine::Impl::close_check(Live& live) {
+void Engine::Impl::close_check(RequestState& live) {
   const bool whole = live.drafts->whole;
   const std::unique_ptr<Outline> outline = std::move(live.checked);
   const bool counts = tail_counts(live, *outline);

@@ -75,7 +75,7 @@ Engine::Impl::Impl(std::shared_ptr<const Model> model, EngineOptions options)
       decoder_(*model_, options_, count_sequences(options_),
                std::max(count_sequences(options_), options_.n_outputs_max)),
       cache_(decoder_.context(), decoder_.n_cells(), count_sequences(options_)),
-      retained_(static_cast<std::size_t>(options_.n_retained), !model_->is_recurrent()),
+      prefix_cache_(static_cast<std::size_t>(options_.n_retained), !model_->is_recurrent()),
       n_outputs_(std::max(count_sequences(options_), options_.n_outputs_max)),
       runner_(&decoder_, static_cast<std::size_t>(std::min(n_outputs_, options_.n_batch))),
       cannot_join_(model_->cannot_join()) {
@@ -169,7 +169,7 @@ void Engine::Impl::check(const Request& request) const {
 
 RequestId Engine::Impl::submit(Request request) {
   check(request);
-  auto live = std::make_unique<Live>();
+  auto live = std::make_unique<RequestState>();
   live->submitted = Clock::now();
   live->request = std::move(request);
   Request& own = live->request;
@@ -183,12 +183,12 @@ RequestId Engine::Impl::submit(Request request) {
   }
   live->id = next_id_++;
   begin_trunk(*live);
-  queue_.push_back(std::move(live));
-  return queue_.back()->id;
+  waiting_.push_back(std::move(live));
+  return waiting_.back()->id;
 }
 
 // A trunk that has nothing yet. Without a protocol its instructions are of no use.
-void Engine::Impl::begin_trunk(Live& live) const {
+void Engine::Impl::begin_trunk(RequestState& live) const {
   Request& own = live.request;
   if (!own.protocol && own.serial_prompt) {
     own.prompt = std::move(*own.serial_prompt);
@@ -221,10 +221,10 @@ void Engine::Impl::begin_trunk(Live& live) const {
 
 // Requests that begin anew come first.
 void Engine::Impl::requeue() {
-  for (auto live = live_.rbegin(); live != live_.rend(); ++live) {
-    if ((*live)->phase == Live::Phase::kQueued) queue_.push_front(std::move(*live));
+  for (auto live = running_.rbegin(); live != running_.rend(); ++live) {
+    if ((*live)->phase == RequestState::Phase::kQueued) waiting_.push_front(std::move(*live));
   }
-  live_.erase(std::remove(live_.begin(), live_.end(), nullptr), live_.end());
+  running_.erase(std::remove(running_.begin(), running_.end(), nullptr), running_.end());
 }
 
 void Engine::Impl::cancel(RequestId id) {
@@ -247,8 +247,8 @@ void Engine::Impl::settle_cancelled_branches() {
     wanted.swap(cancelled_branches_);
   }
   for (const auto& [id, block, branch] : wanted) {
-    for (const auto& live : live_) {
-      if (live->id != id || live->phase != Live::Phase::kBlock) continue;
+    for (const auto& live : running_) {
+      if (live->id != id || live->phase != RequestState::Phase::kBlock) continue;
       for (Lane& lane : live->branches) {
         if (lane.block != block || lane.branch != branch || lane.ended) continue;
         stop_branch(*live, lane);
@@ -257,8 +257,8 @@ void Engine::Impl::settle_cancelled_branches() {
         break;  // the block may be over, and its lanes gone
       }
     }
-    for (const auto& live : queue_) {
-      if (live->id == id && live->saved) cancel_branch(id, block, branch);  // settled when it goes on
+    for (const auto& live : waiting_) {
+      if (live->id == id && live->swapped) cancel_branch(id, block, branch);  // settled when it goes on
     }
   }
   sweep();
@@ -272,25 +272,25 @@ void Engine::Impl::settle_cancelled() {
     decoder_.clear_abort();
   }
   if (ids.empty()) return;
-  for (const auto& live : queue_) {
+  for (const auto& live : waiting_) {
     if (ids.count(live->id) > 0) finish(*live, FinishReason::kCancelled);
   }
-  for (const auto& live : live_) {
+  for (const auto& live : running_) {
     if (ids.count(live->id) > 0) finish(*live, FinishReason::kCancelled);
   }
   sweep();
 }
 
-// Finished requests are marked by an id of 0 and leave here.
+// Finished requests leave here.
 void Engine::Impl::sweep() {
-  const auto over = [](const std::unique_ptr<Live>& live) { return live->id == 0; };
-  queue_.erase(std::remove_if(queue_.begin(), queue_.end(), over), queue_.end());
-  live_.erase(std::remove_if(live_.begin(), live_.end(), over), live_.end());
+  const auto over = [](const std::unique_ptr<RequestState>& live) { return live->finished; };
+  waiting_.erase(std::remove_if(waiting_.begin(), waiting_.end(), over), waiting_.end());
+  running_.erase(std::remove_if(running_.begin(), running_.end(), over), running_.end());
 }
 
 bool Engine::Impl::make_room(std::size_t n_cells) {
   while (cache_.cells_free() < n_cells) {
-    if (!clear_parked() && !retained_.evict()) return false;
+    if (!clear_parked() && !prefix_cache_.evict()) return false;
   }
   return true;
 }
@@ -298,16 +298,16 @@ bool Engine::Impl::make_room(std::size_t n_cells) {
 // Whether a sequence is free, if need be one that was retained.
 bool Engine::Impl::make_sequence() {
   while (cache_.sequences_free() < 1) {
-    if (!clear_parked() && !retained_.evict()) return false;
+    if (!clear_parked() && !prefix_cache_.evict()) return false;
   }
   return true;
 }
 
 // Whether the youngest answer can make room for others. What an encoder has read is in no cell.
-bool Engine::Impl::may_wait() const { return live_.size() > 1 && !model_->has_encoder(); }
+bool Engine::Impl::may_wait() const { return running_.size() > 1 && !model_->has_encoder(); }
 
 // As make_room(); beside others it may also wait until it is there: until they have ended, or are set aside.
-bool Engine::Impl::finds_room(std::size_t n_cells, const Live& live) {
+bool Engine::Impl::finds_room(std::size_t n_cells, const RequestState& live) {
   if (make_room(n_cells)) return true;
   return may_wait() && live.trunk.sequence.n_cells() + n_cells <= cache_.n_cells();
 }
@@ -317,13 +317,14 @@ Engine::Impl::Shared Engine::Impl::find_shared(const Layout& prompt, std::size_t
   if (model_->is_recurrent()) return found;  // its memory cannot be forked at an earlier token
   Layout limit = prompt;
   limit.truncate(n_most);
-  for (const auto& other : live_) {
+  for (const auto& other : running_) {
     const std::size_t held = common_prefix(other->trunk.record, limit);
     if (held > found.n_held) {
       found.live = other.get();
       found.n_held = held;
     }
-    const bool reads = other->phase == Live::Phase::kPrompt || other->phase == Live::Phase::kPromptBlock;
+    const bool reads =
+        other->phase == RequestState::Phase::kPrompt || other->phase == RequestState::Phase::kPromptBlock;
     const std::size_t coming = reads ? common_prefix(other->request.prompt, limit) : held;
     found.n_coming = std::max(found.n_coming, coming);
   }
@@ -342,18 +343,18 @@ std::size_t Engine::Impl::most_read_twice(const Protocol& protocol) const {
 
 // Whether reading a question twice, should it not fork, costs more than forking it may gain. One that lists
 // its parts mostly forks.
-bool Engine::Impl::is_long_to_read(const Live& live) const {
+bool Engine::Impl::is_long_to_read(const RequestState& live) const {
   const Request& request = live.request;
   if (!request.protocol || !request.serial_prompt || !request.asked_parts.empty()) return false;
   const Layout& prompt = *request.serial_prompt;
-  const std::size_t n_new = prompt.size() - retained_.n_shared(prompt, prompt.size() - 1);
+  const std::size_t n_new = prompt.size() - prefix_cache_.n_shared(prompt, prompt.size() - 1);
   return n_new > most_read_twice(*request.protocol);
 }
 
 void Engine::Impl::admit() {
-  while (!queue_.empty() && static_cast<std::int32_t>(live_.size()) < options_.n_requests) {
-    Live& live = *queue_.front();
-    if (live.saved) {
+  while (!waiting_.empty() && static_cast<std::int32_t>(running_.size()) < options_.n_requests) {
+    RequestState& live = *waiting_.front();
+    if (live.swapped) {
       if (!resume()) return;
       continue;
     }
@@ -366,7 +367,7 @@ void Engine::Impl::admit() {
     Lane& trunk = live.trunk;
     if (!make_sequence()) return;  // lanes of others hold them all
     const std::size_t n_most = prompt.size() - 1;
-    const std::size_t n_retained = retained_.n_shared(prompt, n_most);
+    const std::size_t n_retained = prefix_cache_.n_shared(prompt, n_most);
     const Shared shared = find_shared(prompt, n_most);
     // What another request is reading now need not be read twice.
     if (shared.n_coming >= std::max(shared.n_held, n_retained) + kWorthWaiting) return;
@@ -378,12 +379,12 @@ void Engine::Impl::admit() {
       trunk.record = other.record;
       trunk.record.truncate(shared.n_held);
     } else {
-      trunk.sequence = retained_.take(prompt, n_most, trunk.record);
+      trunk.sequence = prefix_cache_.take(prompt, n_most, trunk.record);
     }
     if (!trunk.sequence) trunk.sequence = cache_.acquire();
     // Prompts that were admitted before have cells coming to them.
     std::size_t promised = 0;
-    for (const auto& other : live_) {
+    for (const auto& other : running_) {
       const std::size_t done = other->trunk.record.size();
       if (other->request.prompt.size() > done) promised += other->request.prompt.size() - done;
     }
@@ -391,9 +392,9 @@ void Engine::Impl::admit() {
     const std::size_t found = shares ? 0 : trunk.record.size();
     const std::size_t needed = promised + prompt.size() - found + 1;
     const bool roomy = make_room(needed + reserve(live));
-    if (!roomy && (live.set_aside || cache_.cells_free() < needed) && !live_.empty()) {
+    if (!roomy && (live.set_aside || cache_.cells_free() < needed) && !running_.empty()) {
       // Others are decoding: wait for their cells. What was found goes back.
-      if (!shares) retained_.keep(std::move(trunk.sequence), std::move(trunk.record));
+      if (!shares) prefix_cache_.keep(std::move(trunk.sequence), std::move(trunk.record));
       trunk.sequence = Sequence();
       trunk.record = Layout();
       return;
@@ -401,7 +402,7 @@ void Engine::Impl::admit() {
     live.timings.cached_tokens = static_cast<std::int64_t>(trunk.record.size());
     if (live.timings.prompt_s == 0) live.timings.queue_s = seconds_since(live.submitted);
     if (model_->has_encoder() && !encode(live)) return;
-    live.phase = Live::Phase::kPrompt;
+    live.phase = RequestState::Phase::kPrompt;
     enter();
     advance_prompt(live);
   }
@@ -409,37 +410,38 @@ void Engine::Impl::admit() {
 
 // The first of the queue becomes one of the living.
 void Engine::Impl::enter() {
-  std::unique_ptr<Live> live = std::move(queue_.front());
-  queue_.pop_front();
-  const auto later = std::find_if(live_.begin(), live_.end(),
-                                  [&](const std::unique_ptr<Live>& other) { return other->id > live->id; });
-  live_.insert(later, std::move(live));
+  std::unique_ptr<RequestState> live = std::move(waiting_.front());
+  waiting_.pop_front();
+  const auto later =
+      std::find_if(running_.begin(), running_.end(),
+                   [&](const std::unique_ptr<RequestState>& other) { return other->id > live->id; });
+  running_.insert(later, std::move(live));
 }
 
 // Cells that an answer should at least find behind its prompt, or behind what it has written already: one
 // that had to make room comes back where it need not do so again soon.
-std::size_t Engine::Impl::reserve(const Live& live) const {
-  return live.set_aside ? kReserve * (live_.size() + 1) : kReserve;
+std::size_t Engine::Impl::reserve(const RequestState& live) const {
+  return live.set_aside ? kReserve * (running_.size() + 1) : kReserve;
 }
 
 // The cells are used up: the youngest answer waits until others have ended. One that has them to itself ends.
-void Engine::Impl::relieve() {
-  if (!may_wait() || !set_youngest_aside()) finish(*live_.back(), FinishReason::kLength);
+void Engine::Impl::preempt() {
+  if (!may_wait() || !preempt_youngest()) finish(*running_.back(), FinishReason::kLength);
   sweep();
 }
 
 // The trunk's cells are kept outside the cache. Branches are short: theirs are decoded again, and so is a
 // prompt that is still being read.
-bool Engine::Impl::set_youngest_aside() {
-  Live& live = *live_.back();
+bool Engine::Impl::preempt_youngest() {
+  RequestState& live = *running_.back();
   Lane& trunk = live.trunk;
-  if (live.phase == Live::Phase::kPrompt || live.phase == Live::Phase::kPromptBlock) {
+  if (live.phase == RequestState::Phase::kPrompt || live.phase == RequestState::Phase::kPromptBlock) {
     live.branches.clear();
-    live.phase = Live::Phase::kQueued;
+    live.phase = RequestState::Phase::kQueued;
     begin_trunk(live);
   } else {
     try {
-      live.saved = {cache_.save(trunk.sequence), trunk.sequence.positions()};
+      live.swapped = {cache_.save(trunk.sequence), trunk.sequence.positions()};
     } catch (const Error&) {
       return false;
     }
@@ -459,36 +461,36 @@ bool Engine::Impl::set_youngest_aside() {
     live.parked.clear();
   }
   live.set_aside = true;
-  queue_.push_front(std::move(live_.back()));
-  live_.pop_back();
+  waiting_.push_front(std::move(running_.back()));
+  running_.pop_back();
   return true;
 }
 
 // Of the first in the queue, which was set aside. False: there is no room for it yet.
 bool Engine::Impl::resume() {
-  Live& live = *queue_.front();
+  RequestState& live = *waiting_.front();
   Lane& trunk = live.trunk;
-  std::size_t needed = live.saved.positions.size() + trunk.pending.size();
+  std::size_t needed = live.swapped.positions.size() + trunk.pending.size();
   for (const Lane& lane : live.branches) needed += lane.pending.size();
   if (!make_sequence()) return false;
-  if (!make_room(needed + reserve(live)) && !live_.empty()) return false;
+  if (!make_room(needed + reserve(live)) && !running_.empty()) return false;
   trunk.sequence = cache_.acquire();
   try {
-    cache_.load(trunk.sequence, live.saved.state, live.saved.positions);
+    cache_.load(trunk.sequence, live.swapped.state, live.swapped.positions);
   } catch (const Error&) {  // nothing of the text is lost, it goes no further
     trunk.sequence = Sequence();
     finish(live, FinishReason::kLength);
     sweep();
     return true;
   }
-  live.saved = {};
+  live.swapped = {};
   enter();
   return true;
 }
 
 // The encoder reads the prompt; what is left of it for the decoder is the token that it starts from, in the
 // place of the prompt's last. False: broken off, nothing has changed.
-bool Engine::Impl::encode(Live& live) {
+bool Engine::Impl::encode(RequestState& live) {
   const Clock::time_point start = Clock::now();
   Layout& prompt = live.request.prompt;
   const BatchSpan span{&live.trunk.sequence, prompt.token_ids.data(), prompt.positions.front(),
@@ -509,8 +511,8 @@ bool Engine::Impl::encode(Live& live) {
 // The curve decides among lanes that have one token each: which of them run, and how many tokens of a scratch
 // sequence make the step a cheaper one. The earliest lane of each request always runs, the others take turns.
 void Engine::Impl::fit_width(StepPlan& plan) const {
-  std::vector<Share>& shares = plan.shares;
-  const auto more = [](const Share& share) { return share.lane->pending.size() > 1; };
+  std::vector<LaneSpan>& shares = plan.shares;
+  const auto more = [](const LaneSpan& share) { return share.lane->pending.size() > 1; };
   if (curve_.empty() || std::any_of(shares.begin(), shares.end(), more)) return;
   std::vector<bool> runs(shares.size());
   std::vector<std::size_t> others;
@@ -538,10 +540,10 @@ void Engine::Impl::fit_width(StepPlan& plan) const {
 Engine::Impl::StepPlan Engine::Impl::plan_step() {
   while (true) {
     std::size_t n_running = count_running();
-    for (const auto& live : live_) start_waiting(*live, n_running);
+    for (const auto& live : running_) start_waiting(*live, n_running);
     StepPlan plan;
-    std::vector<Share>& shares = plan.shares;
-    for (const auto& live : live_) {
+    std::vector<LaneSpan>& shares = plan.shares;
+    for (const auto& live : running_) {
       for (Lane* lane : running_lanes(*live)) {
         if (shares.size() < static_cast<std::size_t>(options_.n_lanes))
           shares.push_back({live.get(), lane, 1, -1, -1, {}});
@@ -552,7 +554,7 @@ Engine::Impl::StepPlan Engine::Impl::plan_step() {
 
     std::size_t room = static_cast<std::size_t>(options_.n_batch) - shares.size();
     std::size_t total = shares.size();
-    for (Share& share : shares) {
+    for (LaneSpan& share : shares) {
       const std::size_t more = std::min(room, share.lane->pending.size() - 1);
       share.n_tokens += more;
       room -= more;
@@ -567,14 +569,14 @@ Engine::Impl::StepPlan Engine::Impl::plan_step() {
     // The cells are used up. Prompts and seeds wait; if single tokens do not fit either, the youngest ends.
     if (cache_.cells_free() >= shares.size()) {
       std::size_t spare = cache_.cells_free() - shares.size();
-      for (Share& share : shares) {
+      for (LaneSpan& share : shares) {
         const std::size_t more = std::min(spare, share.n_tokens - 1);
         share.n_tokens = 1 + more;
         spare -= more;
       }
       return plan;
     }
-    relieve();
+    preempt();
   }
 }
 
@@ -583,10 +585,10 @@ Engine::Impl::StepPlan Engine::Impl::plan_step() {
 void Engine::Impl::draft(StepPlan& plan) const {
   auto rows = static_cast<std::size_t>(std::min(options_.n_batch, n_outputs_));
   std::size_t n_tokens = 0;
-  for (const Share& share : plan.shares) n_tokens += share.n_tokens;
+  for (const LaneSpan& share : plan.shares) n_tokens += share.n_tokens;
   std::size_t cells = cache_.cells_free() - std::min(cache_.cells_free(), n_tokens);
   rows -= std::min(rows, std::max(plan.shares.size(), n_tokens));
-  for (Share& share : plan.shares) {
+  for (LaneSpan& share : plan.shares) {
     if (share.n_tokens < share.lane->pending.size()) continue;
     if (share.lane->outlines) {
       share.drafts = share.live->outline->likely;
@@ -601,7 +603,7 @@ void Engine::Impl::draft(StepPlan& plan) const {
   }
   if (plan.shares.size() != 1 || plan.shares.front().lane->outlines || !plan.shares.front().drafts.empty())
     return;
-  Share& share = plan.shares.front();
+  LaneSpan& share = plan.shares.front();
   const Lane& lane = *share.lane;
   if (lane.pending.size() != 1 || !lane.wants_token || !lane.script.empty()) return;
   const std::vector<SeedPart> next = lane.parser->likely_next();
@@ -622,8 +624,8 @@ std::vector<Event> Engine::Impl::step() {
     const Decoder::Status status = run(plan);
     if (status == Decoder::Status::kDone) {
       take_results(plan, seconds_since(start));
-    } else if (status == Decoder::Status::kFull && !clear_parked() && !retained_.evict()) {
-      relieve();
+    } else if (status == Decoder::Status::kFull && !clear_parked() && !prefix_cache_.evict()) {
+      preempt();
     }
     // kAborted: nothing has changed; the next step() settles who was cancelled.
   }
@@ -638,7 +640,7 @@ Decoder::Status Engine::Impl::run(StepPlan& plan) {
   std::vector<BatchSpan> spans;
   std::vector<std::vector<Token>> ids;
   ids.reserve(plan.shares.size());
-  for (const Share& share : plan.shares) {
+  for (const LaneSpan& share : plan.shares) {
     Lane& lane = *share.lane;
     const auto pending = lane.pending.begin();
     ids.emplace_back(pending, pending + static_cast<std::ptrdiff_t>(share.n_tokens));
@@ -665,8 +667,8 @@ Decoder::Status Engine::Impl::run(StepPlan& plan) {
 
 void Engine::Impl::take_results(StepPlan& plan, double seconds) {
   const Clock::time_point start = Clock::now();
-  std::vector<Share>& shares = plan.shares;
-  for (Share& share : shares) {
+  std::vector<LaneSpan>& shares = plan.shares;
+  for (LaneSpan& share : shares) {
     share.lane->decoded(share.n_tokens);
     share.lane->sequence.record(share.lane->next, share.drafts.size());
   }
@@ -674,36 +676,38 @@ void Engine::Impl::take_results(StepPlan& plan, double seconds) {
       shares.size() == 1 && shares[0].n_tokens == 1 && shares[0].drafts.empty() && plan.n_padding == 0;
 
   // A step counts once for each request in it, under the phase in which it began.
-  std::vector<std::pair<Live*, Live::Phase>> phases;
-  for (const Share& share : shares) {
+  std::vector<std::pair<RequestState*, RequestState::Phase>> phases;
+  for (const LaneSpan& share : shares) {
     if (phases.empty() || phases.back().first != share.live)
       phases.emplace_back(share.live, share.live->phase);
-    if (share.live->phase != Live::Phase::kPrompt && share.live->phase != Live::Phase::kPromptBlock) {
+    if (share.live->phase != RequestState::Phase::kPrompt &&
+        share.live->phase != RequestState::Phase::kPromptBlock) {
       ++share.live->timings.lanes;
     }
   }
   for (const auto& [live, phase] : phases) {
-    live->book(seconds);
-    if (phase != Live::Phase::kPrompt && phase != Live::Phase::kPromptBlock) ++live->timings.steps;
+    live->add_time(seconds);
+    if (phase != RequestState::Phase::kPrompt && phase != RequestState::Phase::kPromptBlock)
+      ++live->timings.steps;
     live->timings.padding += plan.n_padding;
   }
 
   sample(shares);
-  for (Share& share : shares) {
-    if (share.live->id == 0 || share.lane->stage == Lane::Stage::kDone)
+  for (LaneSpan& share : shares) {
+    if (share.live->finished || share.lane->stage == Lane::Stage::kDone)
       continue;  // ended by a lane before it
     if (!share.drafts.empty()) {
       take_drafted(share);
     } else if (share.row >= 0) {
       take_sampled(share);
     } else if (share.lane->pending.empty()) {
-      drained(*share.live, *share.lane);
+      on_pending_decoded(*share.live, *share.lane);
     }
   }
   const double after = seconds_since(start);
   for (const auto& [live, phase] : phases) {
-    if (live->id == 0) continue;
-    live->book(after);
+    if (live->finished) continue;
+    live->add_time(after);
     settle_stop(*live);
     conduct(*live);
   }
@@ -721,16 +725,16 @@ double Engine::Impl::one_lane_s() const {
   return *middle;
 }
 
-void Engine::Impl::drop_all(const std::vector<Share>& shares) {
-  for (const Share& share : shares) {
-    if (share.live->id == 0) continue;
+void Engine::Impl::drop_all(const std::vector<LaneSpan>& shares) {
+  for (const LaneSpan& share : shares) {
+    if (share.live->finished) continue;
     share.live->request.retain = false;
     finish(*share.live, FinishReason::kCancelled);
   }
   sweep();
 }
 
-void Engine::Impl::finish(Live& live, FinishReason reason) {
+void Engine::Impl::finish(RequestState& live, FinishReason reason) {
   if (live.in_list()) {
     for (Lane& lane : live.branches) end_item(live, lane, reason);
     if (live.checks()) settle_stop(live);
@@ -741,16 +745,16 @@ void Engine::Impl::finish(Live& live, FinishReason reason) {
     } else {
       join_items(live, true);
     }
-    if (live.id == 0) return;  // a stop string was met
+    if (live.finished) return;  // a stop string was met
   }
-  if (live.phase == Live::Phase::kCheck)
+  if (live.phase == RequestState::Phase::kCheck)
     end_check(live, reason == FinishReason::kStop ? FinishReason::kRejected : reason);
   if (live.outline) drop_outline(live, why_not_forked(live));
   if (live.list_end) read_end(live, live.list_end->ways.front());
   live.list_end.reset();
   live.parked.clear();
   for (Lane& lane : live.branches) {
-    if (live.phase != Live::Phase::kBlock || lane.stage == Lane::Stage::kDone) continue;
+    if (live.phase != RequestState::Phase::kBlock || lane.stage == Lane::Stage::kDone) continue;
     if (lane.stage != Lane::Stage::kClosing) end_branch(live, lane, reason);
     close_branch(live, lane);
   }
@@ -759,7 +763,8 @@ void Engine::Impl::finish(Live& live, FinishReason reason) {
   if (!live.in_block() && trunk.text && !trunk.text->stopped()) {
     flush(live, trunk);
   }
-  if (live.phase == Live::Phase::kTrunk && trunk.parser->state() == Parser::State::kPlan && !live.forking) {
+  if (live.phase == RequestState::Phase::kTrunk && trunk.parser->state() == Parser::State::kPlan &&
+      !live.forking) {
     live.fallback = "the answer ended inside its plan";
   }
   send_in_turn(live);
@@ -780,23 +785,25 @@ void Engine::Impl::finish(Live& live, FinishReason reason) {
   if (live.request.retain && trunk.sequence && trunk.record.size() > 0) {
     // Inside a block the trunk may hold cells of branches that have ended: back to the fork.
     if (!live.in_block() || trunk.sequence.truncate(trunk.next)) {
-      retained_.keep(std::move(trunk.sequence), std::move(trunk.record));
+      prefix_cache_.keep(std::move(trunk.sequence), std::move(trunk.record));
     }
   }
   live.branches.clear();
   trunk.sequence = Sequence();
-  live.id = 0;
+  live.finished = true;
 }
 
-std::size_t Engine::Impl::n_retained(const Layout& layout) const { return retained_.longest_prefix(layout); }
+std::size_t Engine::Impl::n_retained(const Layout& layout) const {
+  return prefix_cache_.longest_prefix(layout);
+}
 
 std::size_t Engine::Impl::n_cached(const Layout& layout) const {
-  return retained_.n_shared(layout, layout.size());
+  return prefix_cache_.n_shared(layout, layout.size());
 }
 
 std::vector<std::uint8_t> Engine::Impl::save_state(const Layout& layout) {
-  if (const Sequence* whole = retained_.find(layout)) return cache_.save(*whole);
-  const Sequence part = cache_.sequences_free() > 0 ? retained_.fork(layout) : Sequence();
+  if (const Sequence* whole = prefix_cache_.find(layout)) return cache_.save(*whole);
+  const Sequence part = cache_.sequences_free() > 0 ? prefix_cache_.fork(layout) : Sequence();
   return part ? cache_.save(part) : std::vector<std::uint8_t>();
 }
 
@@ -808,10 +815,10 @@ void Engine::Impl::load_state(const Layout& layout, const std::vector<std::uint8
     throw ContextFullError(layout.size(), cache_.cells_free());
   Sequence sequence = cache_.acquire();
   cache_.load(sequence, state, layout.positions);
-  retained_.keep(std::move(sequence), layout);
+  prefix_cache_.keep(std::move(sequence), layout);
 }
 
-void Engine::Impl::clear_retained() { retained_.clear(); }
+void Engine::Impl::clear_retained() { prefix_cache_.clear(); }
 
 // --- the public face ------------------------------------------------------------------------------------
 
@@ -880,7 +887,7 @@ double Engine::measure_prompt(std::int32_t n_tokens) {
 }
 
 bool Engine::has_work() const {
-  return !impl_->queue_.empty() || !impl_->live_.empty() || !impl_->events_.empty();
+  return !impl_->waiting_.empty() || !impl_->running_.empty() || !impl_->events_.empty();
 }
 bool Engine::can_join() const { return impl_->cannot_join_.empty(); }
 const std::string& Engine::cannot_join_reason() const { return impl_->cannot_join_; }

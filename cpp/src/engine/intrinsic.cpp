@@ -50,7 +50,7 @@ bool is_ready(const Outline& outline, const ListRules& limits) {
 // --- the trunk --------------------------------------------------------------------------------------------
 
 // What the trunk, or the first branch in its place, has written: does a list begin, does its first item end?
-void Engine::Impl::follow(Live& live, Lane& lane, std::string_view piece) {
+void Engine::Impl::follow(RequestState& live, Lane& lane, std::string_view piece) {
   if (!live.finder || lane.branch > 1) return;
   std::optional<ListFinder::Found> found = live.finder->push(piece);
   if (lane.block > 0) return;
@@ -58,7 +58,7 @@ void Engine::Impl::follow(Live& live, Lane& lane, std::string_view piece) {
   if (found && !live.outline) live.found = std::move(found);
 }
 
-std::size_t Engine::Impl::tokens_left(const Live& live) const {
+std::size_t Engine::Impl::tokens_left(const RequestState& live) const {
   if (live.request.max_tokens < 0) return SIZE_MAX;
   const auto most = static_cast<std::size_t>(live.request.max_tokens);
   return most - std::min(most, live.n_sampled);
@@ -66,7 +66,8 @@ std::size_t Engine::Impl::tokens_left(const Live& live) const {
 
 // Whether a list of n items is predicted to be worth a fork. n_written: tokens of the first. read_again: the
 // items are to be read behind the block, since the outline does not say how the answer ends.
-bool Engine::Impl::pays(const Live& live, std::size_t n_items, std::size_t n_written, bool read_again) const {
+bool Engine::Impl::pays(const RequestState& live, std::size_t n_items, std::size_t n_written,
+                        bool read_again) const {
   if (curve_.empty()) return true;
   BlockForecast block = forecast(*live.protocol(), static_cast<std::int32_t>(n_items));
   if (usual_body_ > 0) block.body_tokens = usual_body_;
@@ -82,7 +83,7 @@ bool Engine::Impl::pays(const Live& live, std::size_t n_items, std::size_t n_wri
 // What parts the items of a list that begins with the token of the trunk's record with this index: the
 // newlines that part it from the text before it, two at most; where the answer begins there, what an outline
 // has.
-std::string Engine::Impl::separator_of(const Live& live, std::size_t index) const {
+std::string Engine::Impl::separator_of(const RequestState& live, std::size_t index) const {
   std::string text;
   while (index > live.request.prompt.size() && text.size() < 2 &&
          text.find_first_not_of('\n') == std::string::npos)
@@ -95,7 +96,7 @@ std::string Engine::Impl::separator_of(const Live& live, std::size_t index) cons
 
 // How many of the trunk's last tokens, with the one that has just been chosen, spell the last bytes of the
 // answer; 0: one of them begins before these, or more than one is pending.
-std::size_t Engine::Impl::n_last_tokens(const Live& live, std::size_t n_bytes) const {
+std::size_t Engine::Impl::n_last_tokens(const RequestState& live, std::size_t n_bytes) const {
   const Lane& trunk = live.trunk;
   if (trunk.pending.size() != 1) return 0;
   const std::size_t n_answer =
@@ -114,8 +115,8 @@ std::size_t Engine::Impl::n_last_tokens(const Live& live, std::size_t n_bytes) c
 // The trunk is in an item whose body has just begun: the first that may become a branch. n_tokens: from its
 // mark on (n_last_tokens). n_seed_bytes: its mark, lead and closer. over: what there is of its body. False:
 // tokens do not part there.
-bool Engine::Impl::begin_item(Live& live, Outline& outline, std::size_t n_tokens, std::size_t n_seed_bytes,
-                              std::string_view over) {
+bool Engine::Impl::begin_item(RequestState& live, Outline& outline, std::size_t n_tokens,
+                              std::size_t n_seed_bytes, std::string_view over) {
   Lane& trunk = live.trunk;
   // The body begins with the token that has just been chosen: an outline stands before it.
   if (n_tokens == 0 || model_->piece(trunk.pending.front()).size() > over.size()) return false;
@@ -130,7 +131,7 @@ bool Engine::Impl::begin_item(Live& live, Outline& outline, std::size_t n_tokens
 
 // An item is over before the others are known: it stays text of the trunk, and the next one may become the
 // first branch, if the trunk begins it as the outline has it. False: it does not.
-bool Engine::Impl::pass_item(Live& live) {
+bool Engine::Impl::pass_item(RequestState& live) {
   Outline& outline = *live.outline;
   if (outline.n_serial == outline.items.size()) return !outline.over;  // that lead is not known yet
   const std::string& heading = outline.items[outline.n_serial].heading;
@@ -143,7 +144,7 @@ bool Engine::Impl::pass_item(Live& live) {
                     said.substr(heading.size()));
 }
 
-void Engine::Impl::begin_outline(Live& live) {
+void Engine::Impl::begin_outline(RequestState& live) {
   const ListFinder::Found found = std::move(*live.found);
   live.found.reset();
   Lane& trunk = live.trunk;
@@ -197,7 +198,7 @@ void Engine::Impl::begin_outline(Live& live) {
 
 // Nothing of the outline is used; the trunk has not noticed it. why: for whoever asks why the list stayed
 // serial.
-void Engine::Impl::drop_outline(Live& live, std::string why) {
+void Engine::Impl::drop_outline(RequestState& live, std::string why) {
   live.fallback = std::move(why);
   live.timings.rewound_tokens += static_cast<std::int64_t>(live.outline->n_sampled);
   live.parked.push_back(std::move(live.outline->lane.sequence));
@@ -206,7 +207,7 @@ void Engine::Impl::drop_outline(Live& live, std::string why) {
 }
 
 // The outline's last n tokens are taken back. Their cells stay taken where an id is free.
-bool Engine::Impl::take_back(Live& live, Lane& lane, std::size_t n, Token ban) {
+bool Engine::Impl::take_back(RequestState& live, Lane& lane, std::size_t n, Token ban) {
   if (lane.sequence && cache_.sequences_free() > 0) live.parked.push_back(lane.sequence.fork());
   return lane.rewind(n, 1, ban);
 }
@@ -214,7 +215,7 @@ bool Engine::Impl::take_back(Live& live, Lane& lane, std::size_t n, Token ban) {
 // Gives back the cells of lanes that nobody needs; false: there are none.
 bool Engine::Impl::clear_parked() {
   bool found = false;
-  for (const auto& live : live_) {
+  for (const auto& live : running_) {
     found = found || !live->parked.empty();
     live->parked.clear();
     if (!live->outline || !live->outline->last) continue;
@@ -232,7 +233,7 @@ bool Engine::Impl::has_spare(std::size_t n_cells) {
 
 // Makes room where cells have run out: an outline that nothing depends on yet.
 bool Engine::Impl::drop_an_outline() {
-  for (auto live = live_.rbegin(); live != live_.rend(); ++live) {
+  for (auto live = running_.rbegin(); live != running_.rend(); ++live) {
     if (!(*live)->outline || (*live)->in_list()) continue;
     drop_outline(**live, kNoRoom);
     (void)clear_parked();
@@ -268,7 +269,7 @@ void Engine::Impl::write_next_mark(Outline& outline, Token token) {
 }
 
 // A lead that was there before is taken back, and begun with another word.
-void Engine::Impl::write_lead_again(Live& live, Outline& outline) {
+void Engine::Impl::write_lead_again(RequestState& live, Outline& outline) {
   Lane& lane = outline.lane;
   OutlineReader& reader = outline.reader;
   const std::string mark = outline.style.mark_alone(static_cast<int>(outline.n_items()) + 1);
@@ -293,7 +294,7 @@ void Engine::Impl::write_lead_again(Live& live, Outline& outline) {
 
 // The list has been going on for long enough: the item that has begun is taken back, and what stands behind
 // the list is written instead.
-void Engine::Impl::write_end(Live& live, Outline& outline) {
+void Engine::Impl::write_end(RequestState& live, Outline& outline) {
   outline.exhausted = true;
   outline.likely.clear();
   const std::vector<Token>& open = outline.open.token_ids;
@@ -322,7 +323,7 @@ double Engine::Impl::lead_logprob(const Outline& outline, std::size_t i) const {
 }
 
 // What stands before the list whose outline is being written: the question, the answer so far.
-std::string Engine::Impl::text_before(const Live& live) const {
+std::string Engine::Impl::text_before(const RequestState& live) const {
   std::string text;
   const std::vector<Token>& read = live.trunk.record.token_ids;
   for (std::size_t i = 0; i < std::min(live.outline->first, read.size()); ++i) text += model_->piece(read[i]);
@@ -332,7 +333,7 @@ std::string Engine::Impl::text_before(const Live& live) const {
 // Whether the first items stand in an order that matters: written from the last to the first they would be
 // far less likely. Steps of a derivation and of a procedure are so; parts that are independent of each other
 // are not. The first item, whose body is being written, stays in its place.
-bool Engine::Impl::builds_in_order(Live& live) {
+bool Engine::Impl::builds_in_order(RequestState& live) {
   Outline& outline = *live.outline;
   outline.order_asked = true;
   if (says_all(text_before(live), outline.reader.leads())) return false;  // the order is that of the text
@@ -372,7 +373,7 @@ bool Engine::Impl::builds_in_order(Live& live) {
   return as_written - exchanged > most;
 }
 
-void Engine::Impl::take_outlined(Live& live, Token token, Likelihood likelihood) {
+void Engine::Impl::take_outlined(RequestState& live, Token token, Likelihood likelihood) {
   Outline& outline = *live.outline;
   Lane& lane = outline.lane;
   OutlineReader& reader = outline.reader;
@@ -434,9 +435,9 @@ void Engine::Impl::take_outlined(Live& live, Token token, Likelihood likelihood)
 // --- the block --------------------------------------------------------------------------------------------
 
 // After a step: what follows from what its lanes have written.
-void Engine::Impl::conduct(Live& live) {
-  if (!live.finder || live.id == 0) return;
-  if (live.phase == Live::Phase::kTrunk) {
+void Engine::Impl::conduct(RequestState& live) {
+  if (!live.finder || live.finished) return;
+  if (live.phase == RequestState::Phase::kTrunk) {
     if (live.outline) {
       std::string why = why_serial(live);
       if (why.empty() && live.trunk.item->ended() && !pass_item(live)) why = kTooEarly;
@@ -464,12 +465,12 @@ void Engine::Impl::conduct(Live& live) {
     }
     close_list(live);
   }
-  if (live.id != 0 && live.list_end && live.trunk.pending.empty()) decide_end(live);
+  if (!live.finished && live.list_end && live.trunk.pending.empty()) decide_end(live);
 }
 
 // Why the list whose outline is being written is to be decoded serially; empty: nothing speaks against a fork
 // so far.
-std::string Engine::Impl::why_serial(Live& live) {
+std::string Engine::Impl::why_serial(RequestState& live) {
   const Outline& outline = *live.outline;
   const ItemReader& item = *live.trunk.item;
   const ListRules& limits = *live.protocol()->lists;
@@ -485,14 +486,14 @@ std::string Engine::Impl::why_serial(Live& live) {
 }
 
 // Whether the outline is far enough for a fork, and the trunk at a place where it can become a branch.
-bool Engine::Impl::may_fork(const Live& live) const {
+bool Engine::Impl::may_fork(const RequestState& live) const {
   const Lane& trunk = live.trunk;
   return is_ready(*live.outline, *live.protocol()->lists) && trunk.pending.size() == 1 &&
          !trunk.item->ended() && !trunk.item->holds() && trunk.item->size() > 0;
 }
 
 // What stands against a fork now that may change; empty: nothing.
-std::string Engine::Impl::why_not_yet(const Live& live) const {
+std::string Engine::Impl::why_not_yet(const RequestState& live) const {
   const Outline& outline = *live.outline;
   const double body = usual_body_ > 0 ? usual_body_ : live.protocol()->branch_tokens;
   const double needed = kSpareBudget * body * static_cast<double>(outline.n_left());
@@ -505,12 +506,12 @@ std::string Engine::Impl::why_not_yet(const Live& live) const {
 }
 
 // What a list whose outline is being written has waited for when the answer ends.
-std::string Engine::Impl::why_not_forked(const Live& live) const {
+std::string Engine::Impl::why_not_forked(const RequestState& live) const {
   const std::string why = is_ready(*live.outline, *live.protocol()->lists) ? why_not_yet(live) : "";
   return why.empty() ? kTooEarly : why;
 }
 
-bool Engine::Impl::fork_list(Live& live) {
+bool Engine::Impl::fork_list(RequestState& live) {
   Outline& outline = *live.outline;
   Lane& trunk = live.trunk;
   // What the reader has of the list becomes the beginning of the first branch.
@@ -532,7 +533,7 @@ bool Engine::Impl::fork_list(Live& live) {
 
   (live.checks() ? live.n_drafted : live.n_sampled) += outline.n_sampled;
   live.guesses = {};
-  live.phase = Live::Phase::kBlock;
+  live.phase = RequestState::Phase::kBlock;
   live.blocks.emplace_back();
   live.titles = {valid_utf8(outline.reader.leads()[outline.n_serial])};
   live.blocks.back().branches.emplace_back();
@@ -587,7 +588,7 @@ bool Engine::Impl::fork_list(Live& live) {
 }
 
 // A branch for the i-th item of the outline.
-void Engine::Impl::open_item(Live& live, std::size_t i) {
+void Engine::Impl::open_item(RequestState& live, std::size_t i) {
   Outline& outline = *live.outline;
   Outline::Item& item = outline.items[i];
   const auto branch = static_cast<std::int32_t>(live.branches.size()) + 1;
@@ -624,7 +625,7 @@ void Engine::Impl::open_item(Live& live, std::size_t i) {
 
 // Whether max_tokens leaves room for one item more beside those that are being written, by the usual length
 // of a body.
-bool Engine::Impl::covers_item(const Live& live) const {
+bool Engine::Impl::covers_item(const RequestState& live) const {
   if (live.request.max_tokens < 0) return true;
   const double body = usual_body_ > 0 ? usual_body_ : live.protocol()->branch_tokens;
   double needed = body;
@@ -636,7 +637,7 @@ bool Engine::Impl::covers_item(const Live& live) const {
 }
 
 // The items from here on stay the trunk's: it goes on with them behind the block.
-void Engine::Impl::leave_items(Live& live, std::size_t n_opened) {
+void Engine::Impl::leave_items(RequestState& live, std::size_t n_opened) {
   Outline& outline = *live.outline;
   std::size_t undone = n_text(outline.open.kinds) + n_text(outline.tail.kinds);
   for (std::size_t i = n_opened; i < outline.items.size(); ++i) undone += n_text(outline.items[i].kinds);
@@ -655,7 +656,7 @@ void Engine::Impl::leave_items(Live& live, std::size_t n_opened) {
 }
 
 // Branches for the leads that have closed since.
-void Engine::Impl::grow_block(Live& live) {
+void Engine::Impl::grow_block(RequestState& live) {
   Outline& outline = *live.outline;
   const std::size_t n_before = live.branches.size();
   const auto most = static_cast<std::size_t>(live.request.max_branches);
@@ -678,7 +679,7 @@ void Engine::Impl::grow_block(Live& live) {
 }
 
 // The list's items build on each other after all: the first branch is the trunk again.
-void Engine::Impl::unfork(Live& live, std::string why) {
+void Engine::Impl::unfork(RequestState& live, std::string why) {
   Outline& outline = *live.outline;
   live.fallback = std::move(why);
   Lane first = std::move(live.branches.front());
@@ -724,7 +725,7 @@ void Engine::Impl::unfork(Live& live, std::string why) {
   live.branches.clear();
   live.titles.clear();
   live.stopping = false;  // the stop string stood in a branch that is void
-  live.phase = Live::Phase::kTrunk;
+  live.phase = RequestState::Phase::kTrunk;
   Event event;
   event.kind = EventKind::kUnfork;
   event.request = live.id;
@@ -738,7 +739,7 @@ void Engine::Impl::unfork(Live& live, std::string why) {
 // The tokens of an item as they stand in the answer: what belongs to its body, spelt anew where a token
 // reaches beyond it. parted: with what parts it from the text behind it. n_kept: of them, from the first on,
 // that are the lane's own.
-std::vector<Token> Engine::Impl::item_ids(const Live& live, const Lane& lane, bool parted,
+std::vector<Token> Engine::Impl::item_ids(const RequestState& live, const Lane& lane, bool parted,
                                           std::size_t& n_kept) const {
   std::vector<Token> ids = lane.token_ids();
   const std::size_t n_bytes = lane.n_seed_bytes + lane.item->size();
@@ -776,7 +777,7 @@ bool Engine::Impl::goes_round(const Lane& lane) {
 }
 
 // What an item has held back of its text when it is over.
-void Engine::Impl::say_rest(Live& live, Lane& lane, FinishReason reason) {
+void Engine::Impl::say_rest(RequestState& live, Lane& lane, FinishReason reason) {
   std::string text;
   if (live.is_exact()) {  // all that was sampled is text; what stands behind the body, of what follows
     if (!lane.item->ended()) text = lane.text->push(lane.item->take_held());
@@ -789,7 +790,7 @@ void Engine::Impl::say_rest(Live& live, Lane& lane, FinishReason reason) {
 }
 
 // The item's body is over, or cut.
-void Engine::Impl::end_item(Live& live, Lane& lane, FinishReason reason) {
+void Engine::Impl::end_item(RequestState& live, Lane& lane, FinishReason reason) {
   if (lane.ended) return;
   if (!lane.text->stopped() && !lane.unchecked) say_rest(live, lane, reason);
   lane.reason = reason;
@@ -816,7 +817,7 @@ void Engine::Impl::end_item(Live& live, Lane& lane, FinishReason reason) {
 
 // Whether the end that the outline wrote counts: nothing but white space, or what the last item says at its
 // end already, is no end of its own.
-bool Engine::Impl::tail_counts(const Live& live, const Outline& outline) {
+bool Engine::Impl::tail_counts(const RequestState& live, const Outline& outline) {
   const std::string& said = live.segments.back().text;
   const std::string tail = outline.reader.tail();
   const std::size_t word = tail.find_first_not_of(" \t\r\n");
@@ -827,7 +828,7 @@ bool Engine::Impl::tail_counts(const Live& live, const Outline& outline) {
 // Whether the end that the outline wrote is likely behind the last item as it is: the outline has seen that
 // bodies were left out, and may say so. How likely the first token is does not count: there the item's branch
 // expects the next mark.
-bool Engine::Impl::end_fits(Live& live) {
+bool Engine::Impl::end_fits(RequestState& live) {
   Outline& outline = *live.outline;
   const std::vector<Token>& tail = outline.tail.token_ids;
   if (tail.size() < 2) return true;
@@ -860,7 +861,7 @@ bool Engine::Impl::end_fits(Live& live) {
 
 // The first item becomes text of the trunk, with the cells that its branch has: n_most of these tokens at
 // most. How many of them are in the trunk's cells then.
-std::size_t Engine::Impl::join_first(Live& live, const std::vector<Token>& ids, std::size_t n_most) {
+std::size_t Engine::Impl::join_first(RequestState& live, const std::vector<Token>& ids, std::size_t n_most) {
   Lane& trunk = live.trunk;
   Lane& first = live.branches.front();
   const Pos begin = live.outline->begin;
@@ -876,16 +877,16 @@ std::size_t Engine::Impl::join_first(Live& live, const std::vector<Token>& ids, 
 }
 
 // The block is over, its items are text of the trunk.
-void Engine::Impl::leave_list(Live& live) {
+void Engine::Impl::leave_list(RequestState& live) {
   live.branches.clear();
   live.titles.clear();
-  live.phase = Live::Phase::kTrunk;
+  live.phase = RequestState::Phase::kTrunk;
   send_join(live);
 }
 
 // All items are written, or the answer ends: they become text of the trunk. Cells of the first are kept; the
 // others are decoded again where something depends on them.
-void Engine::Impl::join_items(Live& live, bool ends) {
+void Engine::Impl::join_items(RequestState& live, bool ends) {
   Lane& trunk = live.trunk;
   const bool follows = !ends && (!live.outline->ends_answer || tail_counts(live, *live.outline));
   const bool asks = !ends && !live.outline->ends_answer;
@@ -923,7 +924,7 @@ void Engine::Impl::join_items(Live& live, bool ends) {
   end_with_tail(live, *done);
 }
 
-void Engine::Impl::feed_separator(Live& live, const Outline& outline) {
+void Engine::Impl::feed_separator(RequestState& live, const Outline& outline) {
   for (const Token id : model_->tokenize(outline.reader.separator_behind(), false)) {
     live.trunk.pending.push_back(id);
     live.trunk.kinds.push_back(Lane::Kind::kFed);
@@ -932,7 +933,7 @@ void Engine::Impl::feed_separator(Live& live, const Outline& outline) {
 }
 
 // The answer ends as the outline wrote it.
-void Engine::Impl::end_with_tail(Live& live, Outline& outline) {
+void Engine::Impl::end_with_tail(RequestState& live, Outline& outline) {
   Lane& trunk = live.trunk;
   Outline::Item& tail = outline.tail;
   const std::size_t n_tail = tail.token_ids.size();
@@ -967,7 +968,7 @@ std::vector<Token> Engine::Impl::parted_ids(Token last, const std::string& separ
 // The list is the trunk's, and the outline does not say what stands behind it: when the trunk has read the
 // list but for its last two tokens, it says so itself. One token spells the end of a sentence and a blank
 // line, another the end alone: the choice is made before it.
-void Engine::Impl::ask_end(Live& live, const Outline& outline) {
+void Engine::Impl::ask_end(RequestState& live, const Outline& outline) {
   Lane& trunk = live.trunk;
   const Token last = trunk.pending.empty() ? trunk.record.token_ids.back() : trunk.pending.back();
   bool before_last = true;
@@ -998,12 +999,12 @@ void Engine::Impl::ask_end(Live& live, const Outline& outline) {
     ids.insert(ids.begin(), known);
     end.ways.push_back({separator, std::move(ids)});
   }
-  live.phase = Live::Phase::kJoin;
+  live.phase = RequestState::Phase::kJoin;
 }
 
 // Of the ways to go on behind the list the index of the likeliest; of the list's own separator where the
 // model cannot be asked.
-std::size_t Engine::Impl::likeliest_way(Live& live) {
+std::size_t Engine::Impl::likeliest_way(RequestState& live) {
   std::size_t best = 1;  // where it cannot be asked
   try {
     const std::vector<double> found = weigh_ways(live.trunk.sequence, live.trunk.next, *live.list_end);
@@ -1016,7 +1017,7 @@ std::size_t Engine::Impl::likeliest_way(Live& live) {
 }
 
 // The trunk reads the list's last tokens, and what parts it from the text behind it.
-void Engine::Impl::read_end(Live& live, const ListEnd::Way& way) {
+void Engine::Impl::read_end(RequestState& live, const ListEnd::Way& way) {
   Lane& trunk = live.trunk;
   trunk.pending.insert(trunk.pending.end(), way.token_ids.begin(), way.token_ids.end());
   trunk.kinds.insert(trunk.kinds.end(), way.token_ids.size() - 1, Lane::Kind::kFed);
@@ -1025,7 +1026,7 @@ void Engine::Impl::read_end(Live& live, const ListEnd::Way& way) {
 }
 
 // The trunk has read the list: the answer ends there, or goes on.
-void Engine::Impl::decide_end(Live& live) {
+void Engine::Impl::decide_end(RequestState& live) {
   Lane& trunk = live.trunk;
   const std::size_t chosen = likeliest_way(live);
   const ListEnd end = std::move(*live.list_end);
@@ -1050,7 +1051,7 @@ void Engine::Impl::decide_end(Live& live) {
 }
 
 // The block is over when all items and the outline are.
-void Engine::Impl::close_list(Live& live) {
+void Engine::Impl::close_list(RequestState& live) {
   const bool all = std::all_of(live.branches.begin(), live.branches.end(),
                                [](const Lane& lane) { return lane.stage == Lane::Stage::kDone; });
   if (!all || !(live.outline->over || live.stopping)) return;

@@ -40,7 +40,7 @@ bool is_written_as(const std::string& text, const std::vector<std::string>& titl
 // --- the prompt -------------------------------------------------------------------------------------------
 
 // Puts the next stretch of the prompt on its way: a run of the trunk, or the branches of a block.
-void Engine::Impl::advance_prompt(Live& live) {
+void Engine::Impl::advance_prompt(RequestState& live) {
   const Layout& prompt = live.request.prompt;
   Lane& trunk = live.trunk;
   std::size_t at = trunk.record.size();
@@ -48,12 +48,12 @@ void Engine::Impl::advance_prompt(Live& live) {
   if (prompt.block_ids[at] == 0) {
     trunk.pending.clear();
     while (at < prompt.size() && prompt.block_ids[at] == 0) trunk.pending.push_back(prompt.token_ids[at++]);
-    live.phase = Live::Phase::kPrompt;
+    live.phase = RequestState::Phase::kPrompt;
     trunk.wants_token = at == prompt.size();
     if (trunk.wants_token && live.request.plan_always && live.protocol() != nullptr) open_plan(live);
     return;
   }
-  live.phase = Live::Phase::kPromptBlock;
+  live.phase = RequestState::Phase::kPromptBlock;
   const std::int32_t block = prompt.block_ids[at];
   for (; prompt.block_ids[at] == block; ++at) {
     if (live.branches.empty() || live.branches.back().branch != prompt.branch_ids[at]) {
@@ -76,13 +76,13 @@ std::vector<Token> Engine::Impl::plan_opening(const Protocol& protocol) const {
 }
 
 // The engine writes the plan's opening marker itself.
-void Engine::Impl::open_plan(Live& live) {
+void Engine::Impl::open_plan(RequestState& live) {
   live.trunk.parser->ask_for_plan();
   (void)feed(live, plan_opening(*live.protocol()));
 }
 
 // The first token of the plan that the model would begin here; none (-1) where it is too unlikely to.
-Token Engine::Impl::decide_on_plan(const Live& live, const float* logits) const {
+Token Engine::Impl::decide_on_plan(const RequestState& live, const float* logits) const {
   const Token opening = plan_opening(*live.protocol()).front();
   for (const auto& [token, bias] : live.request.sampling.logit_bias) {
     if (token == opening && std::isinf(bias)) return -1;
@@ -92,7 +92,7 @@ Token Engine::Impl::decide_on_plan(const Live& live, const float* logits) const 
 }
 
 // Tokens of the trunk that the engine writes instead of the model. What the last one leads to.
-Outcome Engine::Impl::feed(Live& live, const std::vector<Token>& ids) {
+Outcome Engine::Impl::feed(RequestState& live, const std::vector<Token>& ids) {
   Outcome outcome;
   for (const Token id : ids) {
     outcome = live.trunk.parser->accept(id, model_->piece(id));
@@ -105,7 +105,7 @@ Outcome Engine::Impl::feed(Live& live, const std::vector<Token>& ids) {
 }
 
 // A plan has just been opened, and the question lists its parts: the plan is fed. False: it is to be written.
-bool Engine::Impl::plan_as_asked(Live& live) {
+bool Engine::Impl::plan_as_asked(RequestState& live) {
   Lane& trunk = live.trunk;
   if (live.request.asked_parts.empty() || !trunk.parser->plan_is_empty()) return false;
   std::vector<AskedPart> asked = std::move(live.request.asked_parts);
@@ -136,7 +136,7 @@ bool Engine::Impl::plan_as_asked(Live& live) {
   if (last.action != Action::kFork || last.titles.size() != asked.size()) return false;
   const Outcome outcome = feed(live, ids);
   live.asked = std::move(asked);
-  act(live, trunk, outcome, trunk.pending.size());
+  apply(live, trunk, outcome, trunk.pending.size());
   if (!live.forking) live.asked.clear();
   return true;
 }
@@ -144,16 +144,16 @@ bool Engine::Impl::plan_as_asked(Live& live) {
 // --- tokens -----------------------------------------------------------------------------------------------
 
 // Chooses a token for each lane that has logits, on all threads: a lane's sampler and parser are its own.
-void Engine::Impl::sample(std::vector<Share>& shares) {
-  std::vector<Share*> rows;
-  for (Share& share : shares) {
+void Engine::Impl::sample(std::vector<LaneSpan>& shares) {
+  std::vector<LaneSpan*> rows;
+  for (LaneSpan& share : shares) {
     if (share.row >= 0) rows.push_back(&share);
   }
   runner_.parallel_for(static_cast<std::int32_t>(rows.size()),
                        [&](std::int32_t i) { choose(*rows[static_cast<std::size_t>(i)]); });
 }
 
-void Engine::Impl::choose(Share& share) {
+void Engine::Impl::choose(LaneSpan& share) {
   float* logits = runner_.logits(share.row);
   const Lane& lane = *share.lane;
   std::vector<Token> banned = lane.parser->banned();
@@ -184,18 +184,18 @@ void Engine::Impl::choose(Share& share) {
 
 // Takes tokens as long as the model chooses what was drafted. The sequence holds the drafts' cells already;
 // where it is handed on, those that are left are freed.
-void Engine::Impl::take_drafted(Share& share) {
-  Live& live = *share.live;
+void Engine::Impl::take_drafted(LaneSpan& share) {
+  RequestState& live = *share.live;
   Lane& lane = *share.lane;
   const bool branch = lane.block > 0;
   for (const Token draft : share.drafts) {
     if (share.sampled != draft) break;
     take_sampled(share);
-    if (live.id == 0 || (branch && live.branches.empty())) return;  // the answer, the block is over
+    if (live.finished || (branch && live.branches.empty())) return;  // the answer, the block is over
     if (lane.pending.empty() || lane.sequence.pos_max() < lane.next)
       return;  // the lane is over, or steps back
     if (lane.pending.size() > 1 || live.found) break;
-    lane.took_place(1);
+    lane.commit(1);
     if (!lane.wants_token) break;
     ++share.row;
     choose(share);
@@ -205,16 +205,16 @@ void Engine::Impl::take_drafted(Share& share) {
   if (lane.wants_token) {
     take_sampled(share);
   } else {
-    drained(live, lane);
+    on_pending_decoded(live, lane);
   }
 }
 
-void Engine::Impl::take_sampled(Share& share) {
-  Live& live = *share.live;
+void Engine::Impl::take_sampled(LaneSpan& share) {
+  RequestState& live = *share.live;
   Lane& lane = *share.lane;
   Token token = share.sampled;
-  if (live.phase == Live::Phase::kPrompt || live.phase == Live::Phase::kJoin)
-    live.phase = Live::Phase::kTrunk;
+  if (live.phase == RequestState::Phase::kPrompt || live.phase == RequestState::Phase::kJoin)
+    live.phase = RequestState::Phase::kTrunk;
   if (lane.script_at < lane.script.size()) token = lane.script[lane.script_at++];
   if (live.timings.first_token_s == 0) live.timings.first_token_s = seconds_since(live.submitted);
   if (live.in_list() && tokens_left(live) == 0) {  // taken by a lane of this step
@@ -231,7 +231,7 @@ void Engine::Impl::take_sampled(Share& share) {
 }
 
 // The answer does not begin with a plan that can be used: the question is asked anew, without instructions.
-bool Engine::Impl::answer_serial_prompt(Live& live, const Lane& lane) {
+bool Engine::Impl::answer_serial_prompt(RequestState& live, const Lane& lane) {
   if (!live.request.serial_prompt || lane.block > 0 || !live.blocks.empty()) return false;
   (void)live.trunk.sequence.truncate(live.trunk.next);  // drafts
   live.timings.rewound_tokens += static_cast<std::int64_t>(live.n_sampled);
@@ -244,23 +244,23 @@ bool Engine::Impl::answer_serial_prompt(Live& live, const Lane& lane) {
     const bool whole = trunk.record.size() <= read.size();
     if (whole || trunk.sequence.truncate(read.positions.back() + 1)) {
       trunk.record.truncate(std::min(trunk.record.size(), read.size()));
-      retained_.keep(std::move(trunk.sequence), std::move(trunk.record));
+      prefix_cache_.keep(std::move(trunk.sequence), std::move(trunk.record));
     }
   }
   live.request.protocol.reset();
-  live.phase = Live::Phase::kQueued;
+  live.phase = RequestState::Phase::kQueued;
   begin_trunk(live);
   return true;
 }
 
 // The lane has no next token: the model ends it (eog), or nothing may be chosen.
-void Engine::Impl::no_token(Live& live, Lane& lane, bool eog) {
+void Engine::Impl::no_token(RequestState& live, Lane& lane, bool eog) {
   Parser& parser = *lane.parser;
   if (parser.state() == Parser::State::kPlan) {
-    act(live, lane,
-        eog ? parser.give_up_plan("the answer ended inside its plan")
-            : parser.no_way_on("no token is allowed in the plan"),
-        0);
+    apply(live, lane,
+          eog ? parser.give_up_plan("the answer ended inside its plan")
+              : parser.no_way_on("no token is allowed in the plan"),
+          0);
   } else if (lane.block > 0) {
     lane.ended_answer = eog;
     leave_branch(live, lane, FinishReason::kStop);
@@ -269,10 +269,10 @@ void Engine::Impl::no_token(Live& live, Lane& lane, bool eog) {
   }
 }
 
-void Engine::Impl::take_token(Live& live, Lane& lane, Token token, Likelihood likelihood) {
+void Engine::Impl::take_token(RequestState& live, Lane& lane, Token token, Likelihood likelihood) {
   const bool trunk = lane.block == 0;
   if (trunk && plan_as_asked(live)) return;  // of a plan that was asked for, nothing is sampled yet
-  if (live.phase == Live::Phase::kCheck && take_checked(live, token, likelihood)) return;
+  if (live.phase == RequestState::Phase::kCheck && take_checked(live, token, likelihood)) return;
 
   if (model_->is_eog(token)) {
     no_token(live, lane, true);
@@ -295,21 +295,21 @@ void Engine::Impl::take_token(Live& live, Lane& lane, Token token, Likelihood li
     const bool serial = lane.branch == 1 && live.is_exact();
     if (lane.item->ended() || (!serial && goes_round(lane))) outcome.action = Action::kBranchEnd;
     if (lane.unchecked) outcome.text.clear();
-    act(live, lane, outcome, 1);
+    apply(live, lane, outcome, 1);
   } else {
-    act(live, lane, lane.parser->accept(token, piece), 1);
+    apply(live, lane, lane.parser->accept(token, piece), 1);
   }
   const bool drafts = live.in_list() && lane.unchecked && !lane.ended;
   if (drafts && live.n_drafted >= tokens_left(live)) leave_branch(live, lane, FinishReason::kLength);
-  if (live.id != 0) follow(live, lane, piece);
-  if (trunk && live.id != 0 && live.phase == Live::Phase::kTrunk) (void)plan_as_asked(live);
-  if (live.id != 0) end_loop(live, lane);
-  if (live.id != 0 && tokens_left(live) == 0 && !answer_serial_prompt(live, lane))
+  if (!live.finished) follow(live, lane, piece);
+  if (trunk && !live.finished && live.phase == RequestState::Phase::kTrunk) (void)plan_as_asked(live);
+  if (!live.finished) end_loop(live, lane);
+  if (!live.finished && tokens_left(live) == 0 && !answer_serial_prompt(live, lane))
     finish(live, FinishReason::kLength);
 }
 
 // Ends what repeats itself for ever: the answer, or a branch of a plan. Items of lists end earlier.
-void Engine::Impl::end_loop(Live& live, Lane& lane) {
+void Engine::Impl::end_loop(RequestState& live, Lane& lane) {
   const bool is_trunk = lane.block == 0 || (live.in_list() && lane.branch == 1 && live.is_exact());
   if (!live.request.loop_guard || lane.ended || (!is_trunk && live.in_list())) return;
   if (!lane.sampler->loops([this](Token token) { return model_->piece(token); })) return;
@@ -322,21 +322,23 @@ void Engine::Impl::end_loop(Live& live, Lane& lane) {
 }
 
 // undecoded: tokens of the outcome's n_rewind that are not in the cells.
-void Engine::Impl::act(Live& live, Lane& lane, const Outcome& outcome, std::size_t undecoded) {
+void Engine::Impl::apply(RequestState& live, Lane& lane, const Outcome& outcome, std::size_t undecoded) {
   if (outcome.action == Action::kFork) {
     live.titles = outcome.titles;
     if (live.request.serial_prompt && !is_written_as(live.request.question, live.titles)) {
-      act(live, lane, lane.parser->give_up_plan("its titles are in another writing system than the question"),
-          undecoded);
+      apply(live, lane,
+            lane.parser->give_up_plan("its titles are in another writing system than the question"),
+            undecoded);
       return;
     }
     if (!finds_room(cells_for_branches(live), live)) {
-      act(live, lane, lane.parser->give_up_plan("cells for the branches are missing"), undecoded);
+      apply(live, lane, lane.parser->give_up_plan("cells for the branches are missing"), undecoded);
       return;
     }
     if (!live.request.plan_always && !curve_.empty() && gain_of_plan(live) < kLeastGain) {
-      act(live, lane, lane.parser->give_up_plan("the branches would not pay: too narrow a gain is predicted"),
-          undecoded);
+      apply(live, lane,
+            lane.parser->give_up_plan("the branches would not pay: too narrow a gain is predicted"),
+            undecoded);
       return;
     }
     live.forking = true;
@@ -358,7 +360,7 @@ void Engine::Impl::act(Live& live, Lane& lane, const Outcome& outcome, std::size
   if (outcome.action == Action::kBranchEnd) leave_branch(live, lane, FinishReason::kStop);
 }
 
-void Engine::Impl::rewind(Live& live, Lane& lane, const Outcome& outcome, std::size_t undecoded) {
+void Engine::Impl::rewind(RequestState& live, Lane& lane, const Outcome& outcome, std::size_t undecoded) {
   const std::size_t taken = std::min(outcome.n_rewind, lane.kinds.size());
   const auto sampled = static_cast<std::size_t>(
       std::count_if(lane.kinds.end() - static_cast<std::ptrdiff_t>(taken), lane.kinds.end(),
@@ -374,7 +376,7 @@ void Engine::Impl::rewind(Live& live, Lane& lane, const Outcome& outcome, std::s
 }
 
 // All that a lane had to decode is decoded, and it asks for no token.
-void Engine::Impl::drained(Live& live, Lane& lane) {
+void Engine::Impl::on_pending_decoded(RequestState& live, Lane& lane) {
   if (lane.block > 0) {
     close_branch(live, lane);
     close_block_when_done(live);
@@ -382,7 +384,7 @@ void Engine::Impl::drained(Live& live, Lane& lane) {
   }
   if (live.forking) {
     begin_block(live);
-  } else if (live.phase == Live::Phase::kPrompt) {
+  } else if (live.phase == RequestState::Phase::kPrompt) {
     advance_prompt(live);
   }
 }
@@ -417,7 +419,7 @@ std::vector<Token> Engine::Impl::seed_ids(const Protocol& protocol, const std::v
   return ids;
 }
 
-std::size_t Engine::Impl::cells_for_branches(const Live& live) const {
+std::size_t Engine::Impl::cells_for_branches(const RequestState& live) const {
   std::size_t n = 1;  // the plan's last token
   int number = 0;
   for (const std::string& title : live.titles) {
@@ -439,7 +441,7 @@ BlockForecast Engine::Impl::forecast(const Protocol& protocol, std::int32_t n_br
 }
 
 // Predicted speed-up of the block that is about to be forked.
-double Engine::Impl::gain_of_plan(const Live& live) const {
+double Engine::Impl::gain_of_plan(const RequestState& live) const {
   const Protocol& protocol = *live.protocol();
   BlockForecast block = forecast(protocol, static_cast<std::int32_t>(live.titles.size()));
   int number = 0;
@@ -451,10 +453,10 @@ double Engine::Impl::gain_of_plan(const Live& live) const {
   return predicted_gain(curve_, block);
 }
 
-void Engine::Impl::begin_block(Live& live) {
+void Engine::Impl::begin_block(RequestState& live) {
   const Protocol& protocol = *live.protocol();
   live.forking = false;
-  live.phase = Live::Phase::kBlock;
+  live.phase = RequestState::Phase::kBlock;
   flush(live, live.trunk);
   live.blocks.emplace_back();
   const auto block = static_cast<std::int32_t>(live.blocks.size());
@@ -503,7 +505,7 @@ void Engine::Impl::begin_block(Live& live) {
 }
 
 // Forks as many waiting branches as there are lanes, ids and cells for, the earliest first.
-void Engine::Impl::start_waiting(Live& live, std::size_t& lanes) {
+void Engine::Impl::start_waiting(RequestState& live, std::size_t& lanes) {
   for (Lane& lane : live.branches) {
     if (lane.stage != Lane::Stage::kWaiting) continue;
     if (lanes >= static_cast<std::size_t>(options_.n_lanes)) return;
@@ -516,7 +518,7 @@ void Engine::Impl::start_waiting(Live& live, std::size_t& lanes) {
 }
 
 // The lanes of a request that have something to decode.
-std::vector<Lane*> Engine::Impl::running_lanes(Live& live) const {
+std::vector<Lane*> Engine::Impl::running_lanes(RequestState& live) const {
   Lane* outline = live.outline && !live.outline->over ? &live.outline->lane : nullptr;
   if (!live.in_block()) {
     if (outline != nullptr) return {&live.trunk, outline};
@@ -532,11 +534,11 @@ std::vector<Lane*> Engine::Impl::running_lanes(Live& live) const {
 
 std::size_t Engine::Impl::count_running() const {
   std::size_t n = 0;
-  for (const auto& live : live_) n += running_lanes(*live).size();
+  for (const auto& live : running_) n += running_lanes(*live).size();
   return n;
 }
 
-void Engine::Impl::end_branch(Live& live, Lane& lane, FinishReason reason) {
+void Engine::Impl::end_branch(RequestState& live, Lane& lane, FinishReason reason) {
   const Protocol& protocol = *live.protocol();
   const bool marker = lane.parser->state() == Parser::State::kBranch && !lane.pending.empty() &&
                       reason == FinishReason::kStop;  // it wrote its own closing marker
@@ -566,7 +568,7 @@ void Engine::Impl::end_branch(Live& live, Lane& lane, FinishReason reason) {
 }
 
 // As end_branch(); cells that the join will not keep need not be filled, so such a branch is over at once.
-void Engine::Impl::leave_branch(Live& live, Lane& lane, FinishReason reason) {
+void Engine::Impl::leave_branch(RequestState& live, Lane& lane, FinishReason reason) {
   if (live.in_list()) {  // the block goes on until conduct() ends it
     end_item(live, lane, reason);
     return;
@@ -578,7 +580,7 @@ void Engine::Impl::leave_branch(Live& live, Lane& lane, FinishReason reason) {
 }
 
 // A branch that shall write no more, whether it runs or still waits for a lane.
-void Engine::Impl::stop_branch(Live& live, Lane& lane) {
+void Engine::Impl::stop_branch(RequestState& live, Lane& lane) {
   const bool waits = lane.stage == Lane::Stage::kWaiting;
   if (!keeps_cells(live.protocol()->join_rule)) {
     leave_branch(live, lane, FinishReason::kCancelled);
@@ -589,13 +591,13 @@ void Engine::Impl::stop_branch(Live& live, Lane& lane) {
 }
 
 // The branch's last token is in its place. Joins it at once: other branches fork below its cells.
-void Engine::Impl::close_branch(Live& live, Lane& lane) {
+void Engine::Impl::close_branch(RequestState& live, Lane& lane) {
   const Pos fork_position = live.trunk.next;
   (void)lane.sequence.truncate(lane.next);  // drafts
   lane.stage = Lane::Stage::kDone;
   lane.tail = std::move(lane.pending);
   lane.pending.clear();
-  if (live.phase == Live::Phase::kPromptBlock) {
+  if (live.phase == RequestState::Phase::kPromptBlock) {
     live.trunk.sequence.join(std::move(lane.sequence), fork_position);
   } else {
     const Protocol& protocol = *live.protocol();
@@ -612,15 +614,15 @@ void Engine::Impl::close_branch(Live& live, Lane& lane) {
   }
 }
 
-void Engine::Impl::close_block_when_done(Live& live) {
+void Engine::Impl::close_block_when_done(RequestState& live) {
   const bool all = std::all_of(live.branches.begin(), live.branches.end(),
                                [](const Lane& other) { return other.stage == Lane::Stage::kDone; });
   if (all) finish_block(live);
 }
 
-void Engine::Impl::finish_block(Live& live) {
+void Engine::Impl::finish_block(RequestState& live) {
   Lane& trunk = live.trunk;
-  if (live.phase == Live::Phase::kPromptBlock) {
+  if (live.phase == RequestState::Phase::kPromptBlock) {
     for (const Lane& lane : live.branches) trunk.record.append(lane.record);
     live.branches.clear();
     advance_prompt(live);
@@ -661,14 +663,14 @@ void Engine::Impl::finish_block(Live& live) {
   if (live.stopping) {  // back to the fork: the cells of the branches are not kept
     trunk.next = p;
     (void)trunk.sequence.truncate(p);
-    live.phase = Live::Phase::kTrunk;
+    live.phase = RequestState::Phase::kTrunk;
     finish(live, FinishReason::kStop);
     return;
   }
   trunk.parser->after_join(static_cast<int>(live.blocks.size()));
   if (protocol.ends_with_block) {  // what is pending is read where the chat goes on
     trunk.pending = std::move(pending);
-    live.phase = Live::Phase::kTrunk;
+    live.phase = RequestState::Phase::kTrunk;
     finish(live, FinishReason::kStop);
     return;
   }
@@ -687,14 +689,14 @@ void Engine::Impl::finish_block(Live& live) {
   trunk.pending = std::move(pending);
   trunk.wants_token = true;
   if (protocol.strip_body) trunk.text->begin_paragraph("\n\n", false);
-  live.phase = Live::Phase::kJoin;
+  live.phase = RequestState::Phase::kJoin;
 }
 
 // --- text -------------------------------------------------------------------------------------------------
 
 // The lane's own text holds a stop string. What comes before it in reading order is still written: there may
 // be another one.
-void Engine::Impl::meet_stop(Live& live, Lane& lane) {
+void Engine::Impl::meet_stop(RequestState& live, Lane& lane) {
   if (live.stop_met()) {
     settle_stop(live);
     return;
@@ -704,13 +706,13 @@ void Engine::Impl::meet_stop(Live& live, Lane& lane) {
 }
 
 // A stop string was met in the text as it is read: the answer ends there.
-void Engine::Impl::settle_stop(Live& live) {
-  if (live.id == 0 || !live.stop_met() || live.stop_settled) return;
+void Engine::Impl::settle_stop(RequestState& live) {
+  if (live.finished || !live.stop_met() || live.stop_settled) return;
   live.stop_settled = true;
   live.cut_at_stop();
   const auto cut = std::find_if(live.branches.begin(), live.branches.end(),
                                 [](const Lane& lane) { return lane.text && lane.text->stopped(); });
-  if (live.phase != Live::Phase::kBlock || cut == live.branches.end()) {
+  if (live.phase != RequestState::Phase::kBlock || cut == live.branches.end()) {
     finish(live, FinishReason::kStop);
     return;
   }
@@ -735,7 +737,7 @@ void Engine::Impl::end_at_once(Lane& lane, FinishReason reason) {
 
 // The answer ends in this lane's text: what the later ones have written is behind the end. None of it has
 // been sent.
-void Engine::Impl::stop_behind(Live& live, const Lane& lane) {
+void Engine::Impl::stop_behind(RequestState& live, const Lane& lane) {
   live.stopping = true;
   if (live.outline) live.outline->over = true;
   for (Lane& later : live.branches) {
@@ -749,7 +751,7 @@ void Engine::Impl::stop_behind(Live& live, const Lane& lane) {
   }
 }
 
-void Engine::Impl::flush(Live& live, Lane& lane) {
+void Engine::Impl::flush(RequestState& live, Lane& lane) {
   std::string text;
   if (lane.parser && lane.parser->state() != Parser::State::kPlan)
     text = lane.text->push(lane.parser->flush());
@@ -759,7 +761,7 @@ void Engine::Impl::flush(Live& live, Lane& lane) {
 
 // Adds text of a lane to the answer and lets it out as events: at once, or in reading order where a stop
 // string could still take it back.
-void Engine::Impl::show(Live& live, Lane& lane, const std::string& text) {
+void Engine::Impl::show(RequestState& live, Lane& lane, const std::string& text) {
   if (text.empty() || live.stop_met()) return;
   if (lane.block == 0 && (live.segments.empty() || live.segments.back().block != 0)) {
     lane.segment = live.segments.size();
@@ -779,7 +781,7 @@ void Engine::Impl::show(Live& live, Lane& lane, const std::string& text) {
 }
 
 // An event in reading order, where there are stop strings.
-void Engine::Impl::tell(const Live& live, Event event) {
+void Engine::Impl::tell(const RequestState& live, Event event) {
   if (live.stop_search) {
     live.stop_search->push(std::move(event), events_);
   } else {
@@ -787,7 +789,7 @@ void Engine::Impl::tell(const Live& live, Event event) {
   }
 }
 
-void Engine::Impl::send_in_turn(Live& live) {
+void Engine::Impl::send_in_turn(RequestState& live) {
   for (Lane& lane : live.branches) {
     if (!lane.text) return;  // a block of the prompt
     if (lane.unchecked) return;
@@ -807,7 +809,7 @@ void Engine::Impl::send_in_turn(Live& live) {
 }
 
 // The last block has these branches; offset: where in the trunk's text it begins.
-void Engine::Impl::send_fork(const Live& live, std::size_t offset) {
+void Engine::Impl::send_fork(const RequestState& live, std::size_t offset) {
   Event event;
   event.kind = EventKind::kFork;
   event.request = live.id;
@@ -817,7 +819,7 @@ void Engine::Impl::send_fork(const Live& live, std::size_t offset) {
   tell(live, std::move(event));
 }
 
-void Engine::Impl::send_join(const Live& live) {
+void Engine::Impl::send_join(const RequestState& live) {
   Event event;
   event.kind = EventKind::kJoin;
   event.request = live.id;
@@ -839,7 +841,7 @@ std::size_t Engine::Impl::n_settled(const Lane& lane) const {
   return n;
 }
 
-void Engine::Impl::send(Live& live, Lane& lane) {
+void Engine::Impl::send(RequestState& live, Lane& lane) {
   if (lane.segment >= live.segments.size()) return;
   Segment& segment = live.segments[lane.segment];
   if (segment.block != lane.block || segment.n_sent >= segment.text.size()) return;

@@ -8,7 +8,8 @@
 namespace aspd {
 
 void Engine::Impl::require_idle() {
-  if (!queue_.empty() || !live_.empty()) throw std::invalid_argument("the engine has requests to answer");
+  if (!waiting_.empty() || !running_.empty())
+    throw std::invalid_argument("the engine has requests to answer");
   if (model_->has_encoder())
     throw std::invalid_argument("an encoder reads the prompt: no branches, no widths");
   decoder_.clear_abort();
@@ -23,8 +24,8 @@ Token Engine::Impl::filler(std::int32_t i) const {
 Sequence Engine::Impl::read_prefix(std::int32_t n_tokens, Layout& record) {
   Layout prefix;
   for (std::int32_t i = 0; i < n_tokens; ++i) prefix.push(filler(i), i, 0, 0);
-  if (retained_.find(prefix) == nullptr) retained_.clear();
-  Sequence sequence = retained_.take(prefix, prefix.size(), record);
+  if (prefix_cache_.find(prefix) == nullptr) prefix_cache_.clear();
+  Sequence sequence = prefix_cache_.take(prefix, prefix.size(), record);
   if (!sequence) sequence = cache_.acquire();
   for (auto at = static_cast<Pos>(record.size()); at < n_tokens;) {
     const std::int32_t n = std::min(options_.n_batch, n_tokens - at);
@@ -51,7 +52,7 @@ std::vector<double> Engine::Impl::measure_step(std::int32_t width, std::int32_t 
   if (n_all > cache_.n_cells()) throw ContextFullError(n_all, cache_.n_cells());
   Layout record;
   Sequence prefix = read_prefix(depth, record);
-  while ((cache_.sequences_free() < width || cache_.cells_free() < n_new) && retained_.evict()) {
+  while ((cache_.sequences_free() < width || cache_.cells_free() < n_new) && prefix_cache_.evict()) {
   }
   std::vector<Sequence> lanes;
   for (std::int32_t i = 0; i < width; ++i) lanes.push_back(prefix.fork());
@@ -78,7 +79,7 @@ std::vector<double> Engine::Impl::measure_step(std::int32_t width, std::int32_t 
     });
     if (step > 0) times.push_back(seconds_since(start));
   }
-  retained_.keep(std::move(prefix), std::move(record));
+  prefix_cache_.keep(std::move(prefix), std::move(record));
   return times;
 }
 
@@ -87,7 +88,7 @@ double Engine::Impl::measure_prompt(std::int32_t n_tokens) {
   if (n_tokens < 1 || n_tokens > options_.n_batch)
     throw std::invalid_argument("n_tokens must be between 1 and n_batch, " +
                                 std::to_string(options_.n_batch));
-  retained_.clear();
+  prefix_cache_.clear();
   const auto needed = static_cast<std::size_t>(n_tokens);
   if (needed > cache_.cells_free()) throw ContextFullError(needed, cache_.cells_free());
   Layout record;

@@ -40,7 +40,7 @@ class Runner {
   [[nodiscard]] float* logits(std::int32_t row) { return decoder_.logits(row); }
   // Decoder::parallel_for.
   void parallel_for(std::int32_t n, const std::function<void(std::int32_t)>& task) {
-    decoder_.share_out(n, task);
+    decoder_.parallel_for(n, task);
   }
 
   // Computes spans of any length, as many tokens in one batch as there is room for; the sequences book them.

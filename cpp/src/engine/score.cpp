@@ -222,7 +222,7 @@ void Engine::Impl::walk(const Layout& layout, const Take& take) {
   if (blocks && !cannot_join_.empty())
     throw std::invalid_argument("this model cannot join branches: " + cannot_join_);
   if (!make_room(layout.size())) throw ContextFullError(layout.size(), cache_.cells_free());
-  while (cache_.sequences_free() < 2 && retained_.evict()) {
+  while (cache_.sequences_free() < 2 && prefix_cache_.evict()) {
   }
   decoder_.clear_abort();
 
@@ -294,7 +294,7 @@ std::vector<std::vector<float>> Engine::Impl::score_tree(const TextTree& texts, 
     throw std::invalid_argument("this model cannot join branches: " + cannot_join_);
   if (!make_room(tree.longest)) throw ContextFullError(tree.longest, cache_.cells_free());
   const auto needed = static_cast<std::int32_t>(tree.n_sequences);
-  while (cache_.sequences_free() < needed && retained_.evict()) {
+  while (cache_.sequences_free() < needed && prefix_cache_.evict()) {
   }
   if (cache_.sequences_free() < needed)
     throw std::invalid_argument("the tree forks deeper than sequences are free");

@@ -162,7 +162,7 @@ void Decoder::work(Work& work) noexcept {
   }
 }
 
-void Decoder::share_out(std::int32_t n, const std::function<void(std::int32_t)>& task) {
+void Decoder::parallel_for(std::int32_t n, const std::function<void(std::int32_t)>& task) {
   work_.task = &task;
   work_.n = n;
   work_.next = 0;

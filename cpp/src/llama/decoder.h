@@ -43,7 +43,7 @@ class Decoder {
   [[nodiscard]] float* logits(std::int32_t row);
   // Runs task(0) ... task(n - 1), shared out among the threads of wide steps, which look for work for a while
   // after each. Tasks must not use the decoder. Rethrows what a task throws, once all others are done.
-  void share_out(std::int32_t n, const std::function<void(std::int32_t)>& task);
+  void parallel_for(std::int32_t n, const std::function<void(std::int32_t)>& task);
 
   // From any thread: makes a running decode() return kAborted.
   void abort() { abort_ = true; }
@@ -70,7 +70,7 @@ class Decoder {
   struct FreeGraph {
     void operator()(ggml_context* graph) const;
   };
-  // Work of share_out() while it lasts.
+  // Work of parallel_for() while it lasts.
   struct Work {
     const std::function<void(std::int32_t)>* task = nullptr;
     std::int32_t n = 0;

@@ -1,4 +1,4 @@
-#include "live.h"
+#include "request_state.h"
 
 #include <algorithm>
 
@@ -8,10 +8,10 @@ namespace aspd {
 
 void Lane::decoded(std::size_t n) {
   sequence.record(next, n);
-  took_place(n);
+  commit(n);
 }
 
-void Lane::took_place(std::size_t n) {
+void Lane::commit(std::size_t n) {
   for (std::size_t i = 0; i < n; ++i)
     record.push(pending[i], next + static_cast<Pos>(i), layout_block, branch);
   next += static_cast<Pos>(n);
@@ -49,7 +49,7 @@ std::vector<Token> Lane::token_ids() const {
   return ids;
 }
 
-void Live::book(double seconds) {
+void RequestState::add_time(double seconds) {
   switch (phase) {
     case Phase::kQueued: break;
     case Phase::kPrompt:
@@ -63,7 +63,7 @@ void Live::book(double seconds) {
   }
 }
 
-Layout Live::answer_layout() const {
+Layout RequestState::answer_layout() const {
   Layout layout;
   for (std::size_t i = request.prompt.size(); i < trunk.record.size(); ++i) {
     layout.push(trunk.record.token_ids[i], trunk.record.positions[i], trunk.record.block_ids[i],
@@ -80,7 +80,7 @@ Layout Live::answer_layout() const {
   return layout;
 }
 
-void Live::cut_at_stop() {
+void RequestState::cut_at_stop() {
   std::size_t left = stop_search->n_bytes();
   bool behind = false;
   for (Segment& segment : segments) {
@@ -104,7 +104,7 @@ void Live::cut_at_stop() {
   }
 }
 
-void Live::drop_untold_blocks() {
+void RequestState::drop_untold_blocks() {
   if (blocks.size() <= stop_search->n_blocks()) return;
   blocks.resize(stop_search->n_blocks());
   for (Segment& segment : segments) {
@@ -112,7 +112,7 @@ void Live::drop_untold_blocks() {
   }
 }
 
-Result Live::result(FinishReason reason, double one_lane_s) const {
+Result RequestState::result(FinishReason reason, double one_lane_s) const {
   Result result;
   result.finish_reason = reason;
   result.fallback = fallback;

@@ -1,4 +1,4 @@
-#include "retained.h"
+#include "prefix_cache.h"
 
 #include <algorithm>
 
@@ -8,18 +8,18 @@ namespace {
 constexpr std::size_t kNewest = 2;  // they stay as long as there are others
 }
 
-void Retained::keep(Sequence sequence, Layout layout) {
+void PrefixCache::keep(Sequence sequence, Layout layout) {
   if (capacity_ == 0 || layout.size() == 0) return;
   entries_.push_front({std::move(sequence), std::move(layout), worth_gone_});
   while (entries_.size() > capacity_) evict();
 }
 
-void Retained::use(Entries::iterator entry) {
+void PrefixCache::use(Entries::iterator entry) {
   entry->since = worth_gone_;
   entries_.splice(entries_.begin(), entries_, entry);
 }
 
-std::size_t Retained::worth(Entries::const_iterator entry) const {
+std::size_t PrefixCache::worth(Entries::const_iterator entry) const {
   std::size_t shared = 0;
   for (auto other = entries_.begin(); other != entries_.end(); ++other) {
     if (other != entry) shared = std::max(shared, common_prefix(entry->layout, other->layout));
@@ -28,7 +28,7 @@ std::size_t Retained::worth(Entries::const_iterator entry) const {
 }
 
 // The last token of the prompt is decoded in any case, for its logits, which is what n_most is about.
-std::size_t Retained::n_shared(const Entry& entry, const Layout& prompt, std::size_t n_most) const {
+std::size_t PrefixCache::n_shared(const Entry& entry, const Layout& prompt, std::size_t n_most) const {
   std::size_t n = common_prefix(entry.layout, prompt);
   if (n > n_most) {
     Layout limit = prompt;
@@ -38,13 +38,13 @@ std::size_t Retained::n_shared(const Entry& entry, const Layout& prompt, std::si
   return !can_truncate_ && n < entry.layout.size() ? 0 : n;
 }
 
-std::size_t Retained::n_shared(const Layout& prompt, std::size_t n_most) const {
+std::size_t PrefixCache::n_shared(const Layout& prompt, std::size_t n_most) const {
   std::size_t most = 0;
   for (const Entry& entry : entries_) most = std::max(most, n_shared(entry, prompt, n_most));
   return most;
 }
 
-Sequence Retained::take(const Layout& prompt, std::size_t n_most, Layout& layout) {
+Sequence PrefixCache::take(const Layout& prompt, std::size_t n_most, Layout& layout) {
   auto best = entries_.end();
   std::size_t most = 0;
   for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
@@ -69,7 +69,7 @@ Sequence Retained::take(const Layout& prompt, std::size_t n_most, Layout& layout
   return sequence;
 }
 
-bool Retained::evict() {
+bool PrefixCache::evict() {
   if (entries_.empty()) return false;
   auto least =
       std::next(entries_.begin(), static_cast<std::ptrdiff_t>(std::min(kNewest, entries_.size() - 1)));
@@ -86,7 +86,7 @@ bool Retained::evict() {
   return true;
 }
 
-std::size_t Retained::longest_prefix(const Layout& layout) const {
+std::size_t PrefixCache::longest_prefix(const Layout& layout) const {
   std::size_t most = 0;
   for (const Entry& entry : entries_) {
     const std::size_t n = entry.layout.size();
@@ -95,7 +95,7 @@ std::size_t Retained::longest_prefix(const Layout& layout) const {
   return most;
 }
 
-const Sequence* Retained::find(const Layout& layout) const {
+const Sequence* PrefixCache::find(const Layout& layout) const {
   for (const Entry& entry : entries_) {
     if (entry.layout.size() == layout.size() && common_prefix(entry.layout, layout) == layout.size()) {
       return &entry.sequence;
@@ -104,7 +104,7 @@ const Sequence* Retained::find(const Layout& layout) const {
   return nullptr;
 }
 
-Sequence Retained::fork(const Layout& layout) const {
+Sequence PrefixCache::fork(const Layout& layout) const {
   const std::size_t n = layout.size();
   if (!can_truncate_ || n == 0) return {};
   for (const Entry& entry : entries_) {

@@ -49,7 +49,7 @@ struct Lane {
   std::unique_ptr<Sampler> sampler;
   std::unique_ptr<Parser> parser;
   std::unique_ptr<LaneText> text;
-  std::size_t segment = 0;  // of Live::segments
+  std::size_t segment = 0;  // of RequestState::segments
   std::size_t offset = 0;   // code points of this lane's text in events so far
   Pos ban_position = -1;
   std::vector<Token> bans;  // not to be chosen at ban_position
@@ -65,7 +65,7 @@ struct Lane {
   // Books that the first n pending tokens are in the cells now.
   void decoded(std::size_t n);
   // The same, of cells that the sequence has booked before.
-  void took_place(std::size_t n);
+  void commit(std::size_t n);
   // Takes back the last n tokens of the answer, of which `undecoded` are not in the cells; the token before
   // them will be decoded again for its logits. False where the memory cannot.
   [[nodiscard]] bool rewind(std::size_t n, std::size_t undecoded, Token ban);
@@ -155,13 +155,13 @@ struct ListEnd {
 };
 
 // A sequence that has left the cells.
-struct Saved {
+struct SwappedState {
   std::vector<std::uint8_t> state;
   std::vector<Pos> positions;  // of its cells
   [[nodiscard]] explicit operator bool() const { return !state.empty(); }
 };
 
-struct Live {
+struct RequestState {
   enum class Phase { kQueued, kPrompt, kPromptBlock, kTrunk, kBlock, kCheck, kJoin };
 
   RequestId id = 0;
@@ -172,11 +172,12 @@ struct Live {
   std::vector<std::string> titles;     // of the block that is open or about to be
   std::vector<AskedPart> asked;        // the same, where they are those that the question lists
   bool forking = false;                // the plan is complete, its last token is on its way into the cells
+  bool finished = false;               // its result is told; it leaves at the end of the step
   bool looped = false;                 // the answer ends because it repeats itself
   bool stopping = false;               // a branch met a stop string: end after this block
   bool from_serial_prompt = false;     // the request's serial prompt has become its prompt
   bool set_aside = false;              // it had to make room, and is in the queue again or was
-  Saved saved;                         // of the trunk, while it is set aside amid its answer
+  SwappedState swapped;                // of the trunk, while it is set aside amid its answer
   std::unique_ptr<ListFinder> finder;  // where the model's own lists are taken apart
   std::optional<ListFinder::Found> found;  // a list that has begun in this step
   std::unique_ptr<Outline> outline;        // of the list that the trunk, or the block, is in
@@ -216,7 +217,7 @@ struct Live {
     return open && lane.block == 0 && n_sampled == 0;
   }
   // Adds the seconds of a step to the phase that it belonged to.
-  void book(double seconds);
+  void add_time(double seconds);
   // The result as of now; the lanes' held text must be out.
   [[nodiscard]] Result result(FinishReason reason, double one_lane_s) const;
 

@@ -8,9 +8,9 @@
 
 namespace aspd {
 
-class Retained {
+class PrefixCache {
  public:
-  explicit Retained(std::size_t capacity, bool can_truncate)
+  explicit PrefixCache(std::size_t capacity, bool can_truncate)
       : capacity_(capacity), can_truncate_(can_truncate) {}
 
   // It is the one used last. Beyond the capacity, others go as with evict().
