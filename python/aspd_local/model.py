@@ -21,14 +21,15 @@ from typing_extensions import Unpack
 from aspd_local import _core, chat, protocol
 from aspd_local.asked import asked_parts
 from aspd_local.errors import ContextFullError
-from aspd_local.events import Done, End, Event, Fork, Join, ReadingOrder, Text, Unfork, branch_name
+from aspd_local.events import Done, Event, ReadingOrder
 from aspd_local.history import History
 from aspd_local.layout import JoinRule, Layout, Segment, Trunk, lay_out, structure
 from aspd_local.log import drain_log
 from aspd_local.options import Options
 from aspd_local.protocol import ProtocolFile
-from aspd_local.results import Answer, Block, Branch, FinishReason, Timings, TokenLogprob, Usage
+from aspd_local.results import Answer, TokenLogprob
 from aspd_local.steps import Steps, Ticket
+from aspd_local.translate import answer_of, event_of, from_core, join_rule_of, prefix, text_of, to_core
 from aspd_local.typing import AnswerOptions, EngineSettings
 
 if TYPE_CHECKING:
@@ -294,7 +295,7 @@ class Model:
             if event.kind == _core.EventKind.DONE:
                 del self._loose[event.request]
                 self._after(prepared)
-            found.append((event.request, self._translate(event, prepared)))
+            found.append((event.request, self._public(event, prepared)))
         return found
 
     @property
@@ -331,7 +332,7 @@ class Model:
         name, layout, n_prompt = self._last
         with self._steps.inside() as engine:
             # Not decoded yet: the last token of an answer that was cut off, branches with which it ended.
-            held = _prefix(layout, engine.n_retained(to_core(layout)))
+            held = prefix(layout, engine.n_retained(to_core(layout)))
             if len(held) < n_prompt:
                 raise ValueError("the cache no longer holds the last answer")
             answers, state = self._history.items(), engine.save_state(to_core(held))
@@ -428,7 +429,7 @@ class Model:
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
         """The text of token ids; CONTROL tokens give none. Raises ValueError for an unknown id."""
-        return b"".join(self._model.piece(token) for token in token_ids).decode("utf-8", errors="replace")
+        return text_of(self._model, token_ids)
 
     def close(self) -> None:
         """Frees the cache at once. Answers under way end with a ValueError, and so does every later call."""
@@ -528,10 +529,10 @@ class Model:
             if told not in self._prefixes:
                 one, other = (lay_out(instructed(chat.normalise(text)), "linear") for text in "ab")
                 n_same = _core.common_prefix(to_core(one), to_core(other))
-                self._prefixes[told] = to_core(_prefix(one, n_same))
-            prefix = self._prefixes[told]
-            if _core.common_prefix(prepared.request.prompt, prefix) == len(prefix):
-                prepared = replace(prepared, instructions=prefix)
+                self._prefixes[told] = to_core(prefix(one, n_same))
+            shared = self._prefixes[told]
+            if _core.common_prefix(prepared.request.prompt, shared) == len(shared):
+                prepared = replace(prepared, instructions=shared)
         if options.plan == "auto":
             plain = lay_out(segments_of(turns, SERIAL), "linear")
             prepared.request.serial_prompt = to_core(plain)
@@ -561,7 +562,7 @@ class Model:
         file: ProtocolFile | None,
         bound: _core.Protocol | None,
     ) -> Prepared:
-        rule: JoinRule = "linear" if bound is None else _rule(bound)
+        rule: JoinRule = "linear" if bound is None else join_rule_of(bound)
         prompt = lay_out(segments, rule, reentry=True)
         request = options.to_request(to_core(prompt), bound)
         if bound is None:
@@ -632,7 +633,7 @@ class Model:
                 done = event.kind == _core.EventKind.DONE
                 if done:
                     self._after(prepared)
-                yield logprobs.pass_on(self._translate(event, prepared))
+                yield logprobs.pass_on(self._public(event, prepared))
         finally:
             ticket.leave()
 
@@ -646,7 +647,7 @@ class Model:
                 done = event.kind == _core.EventKind.DONE
                 if done and prepared.instructions is not None:
                     await self._steps.acall(lambda _: self._keep_instructions(prepared))
-                yield logprobs.pass_on(self._translate(event, prepared))
+                yield logprobs.pass_on(self._public(event, prepared))
         finally:
             ticket.leave_soon()
 
@@ -663,32 +664,11 @@ class Model:
                 ticket.leave()
         return replace(first, others=tuple(others)) if others else first
 
-    def _translate(self, event: _core.Event, prepared: Prepared) -> Event:
-        kind = _core.EventKind
-        if event.kind == kind.TEXT:
-            branch = branch_name(event.block, event.branch) if event.block else None
-            return Text(branch, event.offset, event.text, tuple(map(self._logprob, event.likelihoods)))
-        if event.kind == kind.FORK:
-            return Fork(event.block, tuple(event.titles), event.offset)
-        if event.kind == kind.UNFORK:
-            return Unfork(event.block)
-        if event.kind == kind.END:
-            return End(branch_name(event.block, event.branch), _reason(event.reason))
-        if event.kind == kind.JOIN:
-            return Join(event.block)
-        return Done(self._finish(event.result, prepared))
+    def _public(self, event: _core.Event, prepared: Prepared) -> Event:
+        return event_of(event, self._model, functools.partial(self._finish, prepared))
 
-    def _logprob(self, told: _core.Likelihood) -> TokenLogprob:
-        piece = self._model.piece
-        return TokenLogprob(
-            token_id=told.token,
-            piece=piece(told.token),
-            logprob=told.logprob,
-            top=tuple(TokenLogprob(token_id=t, piece=piece(t), logprob=p) for t, p in told.top),
-        )
-
-    def _finish(self, result: _core.Result, prepared: Prepared) -> Answer:
-        said = _from_core(result.layout)
+    def _finish(self, prepared: Prepared, result: _core.Result) -> Answer:
+        said = from_core(result.layout)
         name, asked = prepared.protocol, prepared.request.prompt
         if result.from_serial_prompt and prepared.request.serial_prompt is not None:
             name, asked = SERIAL, prepared.request.serial_prompt
@@ -697,9 +677,9 @@ class Model:
         if len(said) and self._spells(said, result, name):
             self._history.remember(name, result.text, structure(said))
         self._doubt_profile(result.timings)
-        prompt = _from_core(asked)
+        prompt = from_core(asked)
         self._last = (name, _concatenate(prompt, said), len(prompt))
-        return _answer(result, prepared.protocol, prepared.fallback)
+        return answer_of(result, prepared.protocol, prepared.fallback)
 
     def _spells(self, said: Layout, result: _core.Result, name: str) -> bool:
         """Whether an answer's tokens are its text: what a stop string cut off must not come back."""
@@ -857,39 +837,6 @@ def _recalled_as(bound: _core.Protocol) -> str:
     return SERIAL if bound.lists is not None else bound.name
 
 
-def _rule(bound: _core.Protocol) -> JoinRule:
-    rules: dict[str, JoinRule] = {"SUM": "sum", "LONGEST": "longest", "LINEAR": "linear", "DROP": "drop"}
-    return rules[bound.join_rule.name]
-
-
-def _reason(reason: _core.FinishReason) -> FinishReason:
-    reasons: dict[str, FinishReason] = {
-        "STOP": "stop",
-        "LENGTH": "length",
-        "CANCELLED": "cancelled",
-        "REJECTED": "rejected",
-    }
-    return reasons[reason.name]
-
-
-def to_core(layout: Layout) -> _core.Layout:
-    """A layout as the engine takes it."""
-    return _core.Layout(
-        list(layout.token_ids), list(layout.positions), list(layout.block_ids), list(layout.branch_ids)
-    )
-
-
-def _from_core(layout: _core.Layout) -> Layout:
-    positions = tuple(layout.positions)
-    return Layout(
-        token_ids=tuple(layout.token_ids),
-        positions=positions,
-        block_ids=tuple(layout.block_ids),
-        branch_ids=tuple(layout.branch_ids),
-        next_position=positions[-1] + 1 if positions else 0,
-    )
-
-
 def _concatenate(prompt: Layout, said: Layout) -> Layout:
     """The prompt and the answer; the engine has numbered the answer's blocks on from the prompt's."""
     return Layout(
@@ -909,48 +856,3 @@ def _checked_ids(said: object, n_vocab: int) -> list[int]:
             raise ValueError(f"the prompt must be a string or token ids below {n_vocab}, not {token!r}")
         ids.append(token)
     return ids
-
-
-def _prefix(layout: Layout, n_tokens: int) -> Layout:
-    return Layout(
-        token_ids=layout.token_ids[:n_tokens],
-        positions=layout.positions[:n_tokens],
-        block_ids=layout.block_ids[:n_tokens],
-        branch_ids=layout.branch_ids[:n_tokens],
-    )
-
-
-def _answer(result: _core.Result, name: str, fallback: str | None) -> Answer:
-    blocks = tuple(
-        Block(
-            branches=tuple(
-                Branch(
-                    title=branch.title,
-                    text=result.text[branch.span_begin : branch.span_end],
-                    token_ids=tuple(branch.token_ids),
-                    span=(branch.span_begin, branch.span_end),
-                    n_tokens=branch.n_tokens,
-                    end_reason=_reason(branch.reason),
-                )
-                for branch in block.branches
-            )
-        )
-        for block in result.blocks
-    )
-    t = result.timings
-    completion = t.trunk_tokens + t.plan_tokens + t.branch_tokens
-    return Answer(
-        text=result.text,
-        blocks=blocks,
-        finish_reason=_reason(result.finish_reason),
-        finish_detail="loop" if result.looped else None,
-        fallback=result.fallback or fallback,
-        protocol=name,
-        usage=Usage(
-            prompt_tokens=t.prompt_tokens,
-            completion_tokens=completion,
-            total_tokens=t.prompt_tokens + completion,
-            cached_tokens=t.cached_tokens,
-        ),
-        timings=Timings(**{name: getattr(t, name) for name in Timings.__dataclass_fields__}),
-    )
