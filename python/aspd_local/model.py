@@ -28,6 +28,7 @@ from aspd_local.log import drain_log
 from aspd_local.options import Options
 from aspd_local.protocol import ProtocolFile
 from aspd_local.results import Answer, TokenLogprob
+from aspd_local.schedule import Schedule
 from aspd_local.steps import Steps, Ticket
 from aspd_local.translate import answer_of, event_of, from_core, join_rule_of, prefix, text_of, to_core
 from aspd_local.typing import AnswerOptions, EngineSettings
@@ -37,11 +38,8 @@ if TYPE_CHECKING:
     from aspd_local.instructions import Instructions
 
 _log = logging.getLogger("aspd_local")
-_profile_log = logging.getLogger("aspd_local.profile")  # what the command line always shows
 
 SERIAL = "serial"
-_MOST_MEASURED = 3  # times that steps are measured anew, where the machine is never quiet
-_STEPS_TO_TELL = 16  # of one lane, before their median says how fast they are
 _NEVER_PAYS = "on this machine no number of branches is predicted to pay (aspd profile)"
 Messages = str | Sequence[chat.Message | chat.MessageInParts]
 _Template = chat.Template
@@ -132,10 +130,9 @@ class Model:
             _log.warning("%s; the CPU computes", reason)
         self._model: _core.Model = opened.model
         self._steps = Steps(opened.engine)
-        self._profile = opened.profile
-        self._doubts = False  # whether the profile was found to be wrong
-        self._n_measured = 0  # times that it was measured anew
         self._file = protocol.choose(self._model)
+        bind = functools.partial(protocol.bind, self._file, self._model)
+        self._schedule = Schedule(self._steps, opened.profile, bind)
         self._template = chat.compile_template(self._model) if self._model.chat_template else None
         self._instructions = self._kept_instructions(how, opened) if keep else None
         del opened  # close() frees the engine
@@ -183,12 +180,12 @@ class Model:
             DecodeError: llama.cpp could not compute a step.
             TimeoutError: it was not over after options["timeout"] seconds.
         """
-        self._measure_anew()
+        self._schedule.refresh()
         return self._answer([self._chat_request(messages, each) for each in Options.of(options).each()])
 
     def generate(self, prompt: str, **options: Unpack[AnswerOptions]) -> Answer:
         """Continues a plain text; nothing in it is read as a special token. Raises: as chat()."""
-        self._measure_anew()
+        self._schedule.refresh()
         return self._answer([self._plain_request(prompt, each) for each in Options.of(options).each()])
 
     def stream(self, messages: Messages, **options: Unpack[AnswerOptions]) -> Iterator[Event]:
@@ -196,12 +193,12 @@ class Model:
 
         Raises: as chat(), when the first event is asked for.
         """
-        self._measure_anew()
+        self._schedule.refresh()
         return self._events(self.prepare(messages, **options))
 
     def stream_prompt(self, prompt: str, **options: Unpack[AnswerOptions]) -> Iterator[Event]:
         """As stream(), for a plain prompt."""
-        self._measure_anew()
+        self._schedule.refresh()
         return self._events(self.prepare_prompt(prompt, **options))
 
     def stream_text(self, messages: Messages, **options: Unpack[AnswerOptions]) -> Iterator[str]:
@@ -219,7 +216,7 @@ class Model:
         """As chat(). Several may be awaited at once: their lanes share the decode steps."""
         import asyncio  # most programs need none of it, and it takes its time
 
-        await self._ameasure_anew()
+        await self._schedule.arefresh()
         prepared = [self._chat_request(messages, each) for each in Options.of(options).each()]
         tasks = [asyncio.ensure_future(_alast_answer(self._aevents(each))) for each in prepared]
         try:
@@ -231,7 +228,7 @@ class Model:
 
     async def astream(self, messages: Messages, **options: Unpack[AnswerOptions]) -> AsyncIterator[Event]:
         """As stream()."""
-        await self._ameasure_anew()
+        await self._schedule.arefresh()
         events = self._aevents(self.prepare(messages, **options))
         try:
             async for event in events:
@@ -273,7 +270,7 @@ class Model:
             ProtocolError: the protocol's markers are absent or not CONTROL.
             ValueError: the model is closed.
         """
-        self._measure_anew()
+        self._schedule.refresh()
 
         def remember(request_id: int) -> None:
             self._loose[request_id] = prepared
@@ -476,7 +473,7 @@ class Model:
             if file.markers == protocol.PLAIN and (options.plan == "always" or options.join_rule is not None):
                 # Who asks for a plan, or for a way to join its branches, asks for a protocol that has plans.
                 return protocol.load("prompted") if for_chat else None
-            return None if options.plan == "auto" and self._never_pays else file
+            return file if options.plan == "always" or self._schedule.may_pay() else None
         file = protocol.load(options.parallel)
         if file.markers == protocol.PLAIN and options.plan == "always":
             raise ValueError(f"the protocol {file.name!r} has no plan that could be asked for")
@@ -485,14 +482,6 @@ class Model:
                 f"the protocol {file.name!r} needs a chat; a plain prompt has no place for its instructions"
             )
         return file
-
-    @functools.cached_property
-    def _never_pays(self) -> bool:
-        """Whether no plan of this model's protocol is predicted to pay here."""
-        if self._profile is None:
-            return False
-        bound = protocol.bind(self._file, self._model)
-        return self._profile.best_gain(bound, self.engine.options.n_lanes) < _core.LEAST_GAIN
 
     def _chat_template(self, options: Options) -> _Template:
         if self._template is None:
@@ -569,7 +558,7 @@ class Model:
             self._ban_markers(request)
         fallback = None
         if file is None and options.parallel != "off":
-            fallback = self.cannot_join_reason or (_NEVER_PAYS if self._never_pays else None)
+            fallback = self.cannot_join_reason or (None if self._schedule.may_pay() else _NEVER_PAYS)
         name = SERIAL if file is None else file.name
         return Prepared(request, name, fallback, timeout=options.timeout)
 
@@ -676,7 +665,7 @@ class Model:
             name = _recalled_as(prepared.request.protocol)
         if len(said) and self._spells(said, result, name):
             self._history.remember(name, result.text, structure(said))
-        self._doubt_profile(result.timings)
+        self._schedule.compare(result.timings)
         prompt = from_core(asked)
         self._last = (name, _concatenate(prompt, said), len(prompt))
         return answer_of(result, prepared.protocol, prepared.fallback)
@@ -689,58 +678,6 @@ class Model:
         while ids and self._model.is_eog(ids[-1]):
             ids = ids[:-1]
         return self.detokenize(ids) == result.text
-
-    def _doubt_profile(self, timings: _core.Timings) -> None:
-        """Gives up a width curve that was measured while something else kept the machine busy."""
-        measured = self._profile
-        if measured is None or self._doubts or timings.trunk_tokens < _STEPS_TO_TELL:
-            return
-        self._doubts = not measured.steady or measured.is_refuted_by(timings.one_lane_s)
-        if not self._doubts:
-            return
-        from aspd_local import profile
-
-        again = "before the next answer" if self._n_measured < _MOST_MEASURED else "by the next process"
-        _profile_log.warning("%s; it is measured anew %s", profile.BUSY, again)
-        try:
-            profile.forget(measured)
-        except OSError as error:
-            _log.warning("the profile cannot be removed: %s", error)
-
-    @property
-    def _may_measure(self) -> bool:
-        """Whether the width curve was found to be wrong, and was not measured too often."""
-        return self._doubts and self._n_measured < _MOST_MEASURED and not self._steps.is_closed
-
-    def _measure_anew(self) -> None:
-        """Measures the width curve, in some seconds, if it was found to be wrong and nothing is under way.
-
-        Retained answers may be given up.
-        """
-        if self._may_measure:
-            with self._steps.inside() as engine:
-                self._measure(engine)
-
-    async def _ameasure_anew(self) -> None:
-        if self._may_measure:
-            await self._steps.acall(self._measure)
-
-    def _measure(self, engine: _core.Engine) -> None:
-        doubted = self._profile
-        if not self._may_measure or doubted is None or engine.has_work:
-            return
-        from aspd_local import profile
-
-        self._n_measured += 1
-        self._doubts = False
-        self._profile = profile.measure(doubted.key, engine, profile.SHORT, repacked=doubted.repacked)
-        engine.set_width_curve(self._profile.curve())
-        self.__dict__.pop("_never_pays", None)  # it is told by the curve
-        if self._profile.steady:
-            try:
-                profile.save(self._profile)
-            except OSError as error:
-                _log.warning("the profile cannot be kept: %s", error)
 
 
 class _Logprobs:
