@@ -12,25 +12,23 @@ import logging
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from typing_extensions import Unpack
 
-from aspd_local import _core, chat, protocol
-from aspd_local.asked import asked_parts
-from aspd_local.errors import ContextFullError
+from aspd_local import _core, protocol
 from aspd_local.events import Done, Event, ReadingOrder
-from aspd_local.history import History
-from aspd_local.layout import JoinRule, Layout, Segment, Trunk, lay_out, structure
+from aspd_local.history import SERIAL, History
+from aspd_local.layout import Layout, structure
 from aspd_local.log import drain_log
 from aspd_local.options import Options
-from aspd_local.protocol import ProtocolFile
+from aspd_local.prompting import Messages, Prepared, Prompting, of_one_answer, recalled_as
 from aspd_local.results import Answer, TokenLogprob
 from aspd_local.schedule import Schedule
 from aspd_local.steps import Steps, Ticket
-from aspd_local.translate import answer_of, event_of, from_core, join_rule_of, prefix, text_of, to_core
+from aspd_local.translate import answer_of, event_of, from_core, prefix, text_of, to_core
 from aspd_local.typing import AnswerOptions, EngineSettings
 
 if TYPE_CHECKING:
@@ -39,30 +37,10 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("aspd_local")
 
-SERIAL = "serial"
-_NEVER_PAYS = "on this machine no number of branches is predicted to pay (aspd profile)"
-Messages = str | Sequence[chat.Message | chat.MessageInParts]
-_Template = chat.Template
+__all__ = ["Messages", "Model", "Prepared", "Progress"]
+
 _Word = TypeVar("_Word", bound=str)
 Progress = Callable[[int, int | None, str], None]
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A question as the engine takes it: rendered, tokenised, checked. Made by any thread, asked once.
-
-    Attributes:
-        request: the core's request. protocol: the protocol's name, or "serial".
-        fallback: why parallel decoding is not possible; None if it is, or was not wanted.
-        instructions: the protocol's, with which the prompt begins, where their cells may be kept.
-        timeout: seconds after which chat() and its kin give up; None: never. submit() knows no such thing.
-    """
-
-    request: _core.Request
-    protocol: str
-    fallback: str | None
-    instructions: _core.Layout | None = None
-    timeout: float | None = None
 
 
 class Model:
@@ -130,14 +108,20 @@ class Model:
             _log.warning("%s; the CPU computes", reason)
         self._model: _core.Model = opened.model
         self._steps = Steps(opened.engine)
-        self._file = protocol.choose(self._model)
-        bind = functools.partial(protocol.bind, self._file, self._model)
-        self._schedule = Schedule(self._steps, opened.profile, bind)
-        self._template = chat.compile_template(self._model) if self._model.chat_template else None
-        self._instructions = self._kept_instructions(how, opened) if keep else None
-        del opened  # close() frees the engine
-        self._prefixes: dict[protocol.Prompt, _core.Layout] = {}  # of all prompts under a protocol
         self._history = History()
+        own = protocol.choose(self._model)
+        bind = functools.partial(protocol.bind, own, self._model)
+        self._schedule = Schedule(self._steps, opened.profile, bind)
+        self._instructions = self._kept_instructions(how, opened) if keep else None
+        self._prompting = Prompting(
+            self._model,
+            self._steps,
+            self._schedule,
+            self._history,
+            own=own,
+            keeps_instructions=self._instructions is not None,
+        )
+        del opened  # close() frees the engine
         self._loose: dict[int, Prepared] = {}  # answers under way of submit(), by request id
         # Of the last answer, for save_session: protocol, layout, and how much of it was the prompt.
         self._last: tuple[str, Layout, int] | None = None
@@ -181,12 +165,14 @@ class Model:
             TimeoutError: it was not over after options["timeout"] seconds.
         """
         self._schedule.refresh()
-        return self._answer([self._chat_request(messages, each) for each in Options.of(options).each()])
+        prepared = [self._prompting.prepare_chat(messages, each) for each in Options.of(options).each()]
+        return self._answer(prepared)
 
     def generate(self, prompt: str, **options: Unpack[AnswerOptions]) -> Answer:
         """Continues a plain text; nothing in it is read as a special token. Raises: as chat()."""
         self._schedule.refresh()
-        return self._answer([self._plain_request(prompt, each) for each in Options.of(options).each()])
+        prepared = [self._prompting.prepare_plain(prompt, each) for each in Options.of(options).each()]
+        return self._answer(prepared)
 
     def stream(self, messages: Messages, **options: Unpack[AnswerOptions]) -> Iterator[Event]:
         """The events of an answer as they happen; the last is Done. Closing the iterator cancels the answer.
@@ -217,7 +203,7 @@ class Model:
         import asyncio  # most programs need none of it, and it takes its time
 
         await self._schedule.arefresh()
-        prepared = [self._chat_request(messages, each) for each in Options.of(options).each()]
+        prepared = [self._prompting.prepare_chat(messages, each) for each in Options.of(options).each()]
         tasks = [asyncio.ensure_future(_alast_answer(self._aevents(each))) for each in prepared]
         try:
             first, *others = await asyncio.gather(*tasks)
@@ -256,11 +242,11 @@ class Model:
         """A chat's next answer, ready to be submitted; from any thread, while another one steps. Raises: as
         chat(), but for what only decoding can tell.
         """
-        return self._chat_request(messages, _of_one_answer(options))
+        return self._prompting.prepare_chat(messages, of_one_answer(options))
 
     def prepare_prompt(self, prompt: str | Sequence[int], **options: Unpack[AnswerOptions]) -> Prepared:
         """As prepare(), for a plain prompt. Token ids, [n_tokens], are taken as they are."""
-        return self._plain_request(prompt, _of_one_answer(options))
+        return self._prompting.prepare_plain(prompt, of_one_answer(options))
 
     def submit(self, prepared: Prepared) -> int:
         """Hands a question to the engine; its answer's id. The answer moves on with every step().
@@ -365,7 +351,7 @@ class Model:
     @property
     def protocol(self) -> str:
         """Name of the protocol that parallel="auto" uses; "serial" if there is none."""
-        return self._file.name if self.can_join else SERIAL
+        return self._prompting.own.name if self.can_join else SERIAL
 
     @property
     def can_join(self) -> bool:
@@ -380,7 +366,7 @@ class Model:
     @property
     def has_chat_template(self) -> bool:
         """Whether chat() can be used; else only generate()."""
-        return self._template is not None
+        return self._prompting.has_template
 
     @property
     def n_ctx(self) -> int:
@@ -420,9 +406,7 @@ class Model:
             ValueError: a bad message, or a model without a chat template.
             ModelError: the template fails or exceeds its limits.
         """
-        template = self._chat_template(Options(tools=tools))
-        parts = chat.render_prompt(template, chat.normalise(messages), add_generation_prompt)
-        return "".join(part.text for part in parts)
+        return self._prompting.render(messages, add_generation_prompt=add_generation_prompt, tools=tools)
 
     def detokenize(self, token_ids: Sequence[int]) -> str:
         """The text of token ids; CONTROL tokens give none. Raises ValueError for an unknown id."""
@@ -458,124 +442,6 @@ class Model:
         of this model is under way. Raises ValueError when closed.
         """
         return self._steps.engine
-
-    # --- requests --------------------------------------------------------------------------------------
-
-    def _choose(self, options: Options, *, for_chat: bool) -> ProtocolFile | None:
-        """The protocol of an answer; None for a serial one."""
-        if options.parallel not in ("auto", "off") and options.parallel not in (known := protocol.names()):
-            allowed = f"'auto', 'off' or a protocol ({', '.join(known)})"
-            raise ValueError(f"parallel must be {allowed}, not {options.parallel!r}")
-        if options.parallel == "off" or not self.can_join:
-            return None
-        if options.parallel == "auto":
-            file = self._file
-            if file.markers == protocol.PLAIN and (options.plan == "always" or options.join_rule is not None):
-                # Who asks for a plan, or for a way to join its branches, asks for a protocol that has plans.
-                return protocol.load("prompted") if for_chat else None
-            return file if options.plan == "always" or self._schedule.may_pay() else None
-        file = protocol.load(options.parallel)
-        if file.markers == protocol.PLAIN and options.plan == "always":
-            raise ValueError(f"the protocol {file.name!r} has no plan that could be asked for")
-        if file.prompt and not for_chat:
-            raise ValueError(
-                f"the protocol {file.name!r} needs a chat; a plain prompt has no place for its instructions"
-            )
-        return file
-
-    def _chat_template(self, options: Options) -> _Template:
-        if self._template is None:
-            raise ValueError("the model has no chat template; use generate()")
-        return chat.TemplateWithTools(self._template, options.tools) if options.tools else self._template
-
-    def _chat_request(self, messages: Messages, options: Options) -> Prepared:
-        template = self._chat_template(options)
-        turns = chat.normalise(messages)
-        if options.tools and options.parallel == "auto":
-            options = replace(options, parallel="off")
-        file = self._choose(options, for_chat=True)
-
-        def segments_of(messages: Sequence[chat.Message], name: str) -> Sequence[Segment]:
-            recall = functools.partial(self._history.recall, name)
-            return chat.prompt_segments(self._model, template, messages, recall, self._check_length)
-
-        if file is None:
-            return self._request(segments_of(turns, SERIAL), options, None, None)
-        bound = protocol.bind(file, self._model, join_rule=options.join_rule)
-        if file.prompt is None:
-            return self._request(segments_of(turns, _recalled_as(bound)), options, file, bound)
-        question = turns[-1]["content"] if turns[-1]["role"] == "user" else ""
-        asked = asked_parts(question)
-        told = file.listing if asked and file.listing is not None else file.prompt
-        examples = [(example.user, example.assistant) for example in told.examples]
-
-        def instructed(turns: Sequence[chat.Message]) -> Sequence[Segment]:
-            return segments_of(chat.with_protocol(turns, told.system, examples, template), file.name)
-
-        prepared = self._request(instructed(turns), options, file, bound)
-        prepared.request.asked_parts = [_core.AskedPart(part.title, part.heading) for part in asked]
-        if self._instructions is not None:
-            if told not in self._prefixes:
-                one, other = (lay_out(instructed(chat.normalise(text)), "linear") for text in "ab")
-                n_same = _core.common_prefix(to_core(one), to_core(other))
-                self._prefixes[told] = to_core(prefix(one, n_same))
-            shared = self._prefixes[told]
-            if _core.common_prefix(prepared.request.prompt, shared) == len(shared):
-                prepared = replace(prepared, instructions=shared)
-        if options.plan == "auto":
-            plain = lay_out(segments_of(turns, SERIAL), "linear")
-            prepared.request.serial_prompt = to_core(plain)
-            prepared.request.question = question
-            prepared.request.plan_threshold = told.plan_threshold
-        return prepared
-
-    def _plain_request(self, prompt: str | Sequence[int], options: Options) -> Prepared:
-        if options.tools:
-            raise ValueError("tools need a chat")
-        file = self._choose(options, for_chat=False)
-        bound = None if file is None else protocol.bind(file, self._model, join_rule=options.join_rule)
-        return self._request([Trunk(self._prompt_ids(prompt))], options, file, bound)
-
-    def _prompt_ids(self, prompt: str | Sequence[int]) -> list[int]:
-        if not isinstance(prompt, str):
-            return _checked_ids(prompt, self._model.n_vocab)
-        self._check_length(prompt)
-        bos = [self._model.bos] if self._model.add_bos and self._model.bos >= 0 else []
-        eos = [self._model.eos] if self._model.add_eos and self._model.eos >= 0 else []
-        return [*bos, *self._model.tokenize(prompt, False), *eos]
-
-    def _request(
-        self,
-        segments: Sequence[Segment],
-        options: Options,
-        file: ProtocolFile | None,
-        bound: _core.Protocol | None,
-    ) -> Prepared:
-        rule: JoinRule = "linear" if bound is None else join_rule_of(bound)
-        prompt = lay_out(segments, rule, reentry=True)
-        request = options.to_request(to_core(prompt), bound)
-        if bound is None:
-            self._ban_markers(request)
-        fallback = None
-        if file is None and options.parallel != "off":
-            fallback = self.cannot_join_reason or (None if self._schedule.may_pay() else _NEVER_PAYS)
-        name = SERIAL if file is None else file.name
-        return Prepared(request, name, fallback, timeout=options.timeout)
-
-    def _check_length(self, text: str) -> None:
-        """Before a text is tokenised, which takes long for one that cannot fit. Raises ContextFullError."""
-        longest, n_cells = self._model.longest_piece, self.n_ctx
-        if longest and (least := len(text) // longest) > n_cells:  # a character is a byte or more
-            raise ContextFullError(least, n_cells)
-
-    def _ban_markers(self, request: _core.Request) -> None:
-        """A serial answer of a model that knows markers must not write them."""
-        if self._file.markers != "control":
-            return
-        sampling = request.sampling
-        ids = protocol.marker_ids(self._file, self._model).values()
-        sampling.logit_bias = [*sampling.logit_bias, *((token, float("-inf")) for token in ids)]
-        request.sampling = sampling
 
     # --- the loop --------------------------------------------------------------------------------------
 
@@ -662,7 +528,7 @@ class Model:
         if result.from_serial_prompt and prepared.request.serial_prompt is not None:
             name, asked = SERIAL, prepared.request.serial_prompt
         elif prepared.request.protocol is not None:
-            name = _recalled_as(prepared.request.protocol)
+            name = recalled_as(prepared.request.protocol)
         if len(said) and self._spells(said, result, name):
             self._history.remember(name, result.text, structure(said))
         self._schedule.compare(result.timings)
@@ -696,15 +562,6 @@ class _Logprobs:
         if not isinstance(event, Done):
             return event
         return replace(event, result=replace(event.result, logprobs=tuple(self._told)))
-
-
-def _of_one_answer(given: AnswerOptions) -> Options:
-    options = Options.of(given)
-    if options.n > 1:
-        raise ValueError(
-            f"n must be 1 here, not {options.n}: only chat(), generate() and achat() give several"
-        )
-    return options
 
 
 def _engine_options(settings: EngineSettings) -> _core.EngineOptions:
@@ -769,11 +626,6 @@ def _one_of(name: str, value: _Word, words: tuple[_Word, ...]) -> _Word:
     return value
 
 
-def _recalled_as(bound: _core.Protocol) -> str:
-    """Under which name answers are remembered. What is ordinary text is the same for serial ones."""
-    return SERIAL if bound.lists is not None else bound.name
-
-
 def _concatenate(prompt: Layout, said: Layout) -> Layout:
     """The prompt and the answer; the engine has numbered the answer's blocks on from the prompt's."""
     return Layout(
@@ -783,13 +635,3 @@ def _concatenate(prompt: Layout, said: Layout) -> Layout:
         branch_ids=prompt.branch_ids + said.branch_ids,
         next_position=said.next_position if said else prompt.next_position,
     )
-
-
-def _checked_ids(said: object, n_vocab: int) -> list[int]:
-    """A prompt of token ids, [n_tokens]. Raises ValueError."""
-    ids: list[int] = []
-    for token in said if isinstance(said, Sequence) else [said]:
-        if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < n_vocab:
-            raise ValueError(f"the prompt must be a string or token ids below {n_vocab}, not {token!r}")
-        ids.append(token)
-    return ids
