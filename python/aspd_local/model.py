@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from typing_extensions import Unpack
 
 from aspd_local import _core, protocol
+from aspd_local.conversation import Conversation
 from aspd_local.events import Done, Event, ReadingOrder
 from aspd_local.history import SERIAL, History
-from aspd_local.layout import Layout, structure
 from aspd_local.log import drain_log
 from aspd_local.options import Options
-from aspd_local.prompting import Messages, Prepared, Prompting, of_one_answer, recalled_as
+from aspd_local.prompting import Messages, Prepared, Prompting, of_one_answer
 from aspd_local.results import Answer, TokenLogprob
 from aspd_local.schedule import Schedule
 from aspd_local.steps import Steps, Ticket
-from aspd_local.translate import answer_of, event_of, from_core, prefix, text_of, to_core
+from aspd_local.translate import answer_of, event_of, text_of
 from aspd_local.typing import AnswerOptions, EngineSettings
 
 if TYPE_CHECKING:
@@ -108,7 +108,8 @@ class Model:
             _log.warning("%s; the CPU computes", reason)
         self._model: _core.Model = opened.model
         self._steps = Steps(opened.engine)
-        self._history = History()
+        history = History()
+        self._conversation = Conversation(self._model, self.path, self._steps, history)
         own = protocol.choose(self._model)
         bind = functools.partial(protocol.bind, own, self._model)
         self._schedule = Schedule(self._steps, opened.profile, bind)
@@ -117,14 +118,12 @@ class Model:
             self._model,
             self._steps,
             self._schedule,
-            self._history,
+            history,
             own=own,
             keeps_instructions=self._instructions is not None,
         )
         del opened  # close() frees the engine
         self._loose: dict[int, Prepared] = {}  # answers under way of submit(), by request id
-        # Of the last answer, for save_session: protocol, layout, and how much of it was the prompt.
-        self._last: tuple[str, Layout, int] | None = None
 
     @classmethod
     def from_pretrained(
@@ -308,19 +307,7 @@ class Model:
             ValueError: nothing was answered yet, or the cache no longer holds it.
             OSError: the file cannot be written.
         """
-        from aspd_local import session
-
-        if self._last is None:
-            raise ValueError("there is no answer to save yet")
-        name, layout, n_prompt = self._last
-        with self._steps.inside() as engine:
-            # Not decoded yet: the last token of an answer that was cut off, branches with which it ended.
-            held = prefix(layout, engine.n_retained(to_core(layout)))
-            if len(held) < n_prompt:
-                raise ValueError("the cache no longer holds the last answer")
-            answers, state = self._history.items(), engine.save_state(to_core(held))
-        saved = session.Session(protocol=name, layout=held, answers=answers, state=state)
-        session.save(path, self.path, self._model, saved)
+        self._conversation.save(path)
 
     def load_session(self, path: str | os.PathLike[str]) -> None:
         """Puts back what save_session() wrote: the next turn of that chat decodes only what is new.
@@ -330,21 +317,11 @@ class Model:
             ContextFullError: the context is too small for it.
             OSError: the file cannot be read.
         """
-        from aspd_local import session
-
-        saved = session.load(path, self.path, self._model)
-        with self._steps.inside() as engine:
-            engine.load_state(to_core(saved.layout), saved.state)
-        for name, text, segments in saved.answers:
-            self._history.remember(name, text, segments)
-        self._last = (saved.protocol, saved.layout, len(saved.layout))
+        self._conversation.load(path)
 
     def reset(self) -> None:
         """Forgets all finished answers and frees their cells."""
-        with self._steps.inside() as engine:
-            engine.clear_retained()
-        self._history.clear()
-        self._last = None
+        self._conversation.reset()
 
     # --- facts -----------------------------------------------------------------------------------------
 
@@ -523,27 +500,9 @@ class Model:
         return event_of(event, self._model, functools.partial(self._finish, prepared))
 
     def _finish(self, prepared: Prepared, result: _core.Result) -> Answer:
-        said = from_core(result.layout)
-        name, asked = prepared.protocol, prepared.request.prompt
-        if result.from_serial_prompt and prepared.request.serial_prompt is not None:
-            name, asked = SERIAL, prepared.request.serial_prompt
-        elif prepared.request.protocol is not None:
-            name = recalled_as(prepared.request.protocol)
-        if len(said) and self._spells(said, result, name):
-            self._history.remember(name, result.text, structure(said))
+        self._conversation.remember(prepared, result)
         self._schedule.compare(result.timings)
-        prompt = from_core(asked)
-        self._last = (name, _concatenate(prompt, said), len(prompt))
         return answer_of(result, prepared.protocol, prepared.fallback)
-
-    def _spells(self, said: Layout, result: _core.Result, name: str) -> bool:
-        """Whether an answer's tokens are its text: what a stop string cut off must not come back."""
-        if name != SERIAL:  # with titles twice, and markers: more than its text in any case
-            return not result.stop_match
-        ids = said.token_ids
-        while ids and self._model.is_eog(ids[-1]):
-            ids = ids[:-1]
-        return self.detokenize(ids) == result.text
 
 
 class _Logprobs:
@@ -624,14 +583,3 @@ def _one_of(name: str, value: _Word, words: tuple[_Word, ...]) -> _Word:
     if value not in words:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, words))}, not {value!r}")
     return value
-
-
-def _concatenate(prompt: Layout, said: Layout) -> Layout:
-    """The prompt and the answer; the engine has numbered the answer's blocks on from the prompt's."""
-    return Layout(
-        token_ids=prompt.token_ids + said.token_ids,
-        positions=prompt.positions + said.positions,
-        block_ids=prompt.block_ids + said.block_ids,
-        branch_ids=prompt.branch_ids + said.branch_ids,
-        next_position=said.next_position if said else prompt.next_position,
-    )
