@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, M
 from contextlib import contextmanager
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from typing_extensions import Unpack
 
@@ -30,10 +30,6 @@ from aspd_local.schedule import Schedule
 from aspd_local.steps import Steps, Ticket
 from aspd_local.translate import answer_of, event_of, text_of
 from aspd_local.typing import AnswerOptions, EngineSettings
-
-if TYPE_CHECKING:
-    from aspd_local import tuning
-    from aspd_local.instructions import Instructions
 
 _log = logging.getLogger("aspd_local")
 
@@ -83,6 +79,7 @@ class Model:
             ValueError: a malformed name or setting.
         """
         from aspd_local import tuning
+        from aspd_local.instructions import open_instructions
         from aspd_local.sources import resolve
 
         with _shown(progress) as fetching:
@@ -113,7 +110,10 @@ class Model:
         own = protocol.choose(self._model)
         bind = functools.partial(protocol.bind, own, self._model)
         self._schedule = Schedule(self._steps, opened.profile, bind)
-        self._instructions = self._kept_instructions(how, opened) if keep else None
+        cells_of = f"{how.settings}, repacked {opened.repacked}"
+        self._instructions = (
+            open_instructions(self._model, opened.engine, self.path, cells_of) if keep else None
+        )
         self._prompting = Prompting(
             self._model,
             self._steps,
@@ -421,17 +421,6 @@ class Model:
         return self._steps.engine
 
     # --- the loop --------------------------------------------------------------------------------------
-
-    def _kept_instructions(self, how: tuning.Tuning, opened: tuning.Opened) -> Instructions | None:
-        from aspd_local.instructions import LEAST_PARAMETERS, Instructions
-
-        if self._model.n_params < LEAST_PARAMETERS or not opened.engine.can_join:
-            return None
-        try:
-            return Instructions(opened.engine, self.path, f"{how.settings}, repacked {opened.repacked}")
-        except OSError as error:
-            _log.warning("the instructions cannot be kept: %s", error)
-            return None
 
     def _before(self, prepared: Prepared) -> Callable[[], None] | None:
         """What must be done before a question is submitted, with the engine to oneself."""
