@@ -10,9 +10,8 @@ import difflib
 import functools
 import logging
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -20,15 +19,16 @@ from typing_extensions import Unpack
 
 from aspd_local import _core, protocol
 from aspd_local.conversation import Conversation
-from aspd_local.events import Done, Event, ReadingOrder
+from aspd_local.events import Event, ReadingOrder
 from aspd_local.history import SERIAL, History
 from aspd_local.log import drain_log
+from aspd_local.loop import Loop, as_text
 from aspd_local.options import Options
 from aspd_local.prompting import Messages, Prepared, Prompting, of_one_answer
-from aspd_local.results import Answer, TokenLogprob
+from aspd_local.results import Answer
 from aspd_local.schedule import Schedule
-from aspd_local.steps import Steps, Ticket
-from aspd_local.translate import answer_of, event_of, text_of
+from aspd_local.steps import Steps
+from aspd_local.translate import text_of
 from aspd_local.typing import AnswerOptions, EngineSettings
 
 _log = logging.getLogger("aspd_local")
@@ -111,19 +111,17 @@ class Model:
         bind = functools.partial(protocol.bind, own, self._model)
         self._schedule = Schedule(self._steps, opened.profile, bind)
         cells_of = f"{how.settings}, repacked {opened.repacked}"
-        self._instructions = (
-            open_instructions(self._model, opened.engine, self.path, cells_of) if keep else None
-        )
+        kept = open_instructions(self._model, opened.engine, self.path, cells_of) if keep else None
+        self._loop = Loop(self._model, self._steps, self._schedule, self._conversation, kept)
         self._prompting = Prompting(
             self._model,
             self._steps,
             self._schedule,
             history,
             own=own,
-            keeps_instructions=self._instructions is not None,
+            keeps_instructions=kept is not None,
         )
         del opened  # close() frees the engine
-        self._loose: dict[int, Prepared] = {}  # answers under way of submit(), by request id
 
     @classmethod
     def from_pretrained(
@@ -165,13 +163,13 @@ class Model:
         """
         self._schedule.refresh()
         prepared = [self._prompting.prepare_chat(messages, each) for each in Options.of(options).each()]
-        return self._answer(prepared)
+        return self._loop.answer(prepared)
 
     def generate(self, prompt: str, **options: Unpack[AnswerOptions]) -> Answer:
         """Continues a plain text; nothing in it is read as a special token. Raises: as chat()."""
         self._schedule.refresh()
         prepared = [self._prompting.prepare_plain(prompt, each) for each in Options.of(options).each()]
-        return self._answer(prepared)
+        return self._loop.answer(prepared)
 
     def stream(self, messages: Messages, **options: Unpack[AnswerOptions]) -> Iterator[Event]:
         """The events of an answer as they happen; the last is Done. Closing the iterator cancels the answer.
@@ -179,42 +177,27 @@ class Model:
         Raises: as chat(), when the first event is asked for.
         """
         self._schedule.refresh()
-        return self._events(self.prepare(messages, **options))
+        return self._loop.events(self.prepare(messages, **options))
 
     def stream_prompt(self, prompt: str, **options: Unpack[AnswerOptions]) -> Iterator[Event]:
         """As stream(), for a plain prompt."""
         self._schedule.refresh()
-        return self._events(self.prepare_prompt(prompt, **options))
+        return self._loop.events(self.prepare_prompt(prompt, **options))
 
     def stream_text(self, messages: Messages, **options: Unpack[AnswerOptions]) -> Iterator[str]:
         """The text of an answer in reading order, piece by piece. Raises: as chat()."""
-        order = ReadingOrder()
-        events = self.stream(messages, **options)
-        try:
-            for event in events:
-                if piece := order.feed(event):
-                    yield piece
-        finally:
-            _close(events)
+        yield from as_text(self.stream(messages, **options))
 
     async def achat(self, messages: Messages, **options: Unpack[AnswerOptions]) -> Answer:
         """As chat(). Several may be awaited at once: their lanes share the decode steps."""
-        import asyncio  # most programs need none of it, and it takes its time
-
         await self._schedule.arefresh()
         prepared = [self._prompting.prepare_chat(messages, each) for each in Options.of(options).each()]
-        tasks = [asyncio.ensure_future(_alast_answer(self._aevents(each))) for each in prepared]
-        try:
-            first, *others = await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-        return replace(first, others=tuple(others)) if others else first
+        return await self._loop.aanswer(prepared)
 
     async def astream(self, messages: Messages, **options: Unpack[AnswerOptions]) -> AsyncIterator[Event]:
         """As stream()."""
         await self._schedule.arefresh()
-        events = self._aevents(self.prepare(messages, **options))
+        events = self._loop.aevents(self.prepare(messages, **options))
         try:
             async for event in events:
                 yield event
@@ -256,11 +239,7 @@ class Model:
             ValueError: the model is closed.
         """
         self._schedule.refresh()
-
-        def remember(request_id: int) -> None:
-            self._loose[request_id] = prepared
-
-        return self._steps.submit(prepared.request, self._before(prepared), remember)
+        return self._loop.submit(prepared)
 
     def step(self) -> list[tuple[int, Event]]:
         """One decode step for all answers that are under way: what happened, in order, for those of submit().
@@ -271,14 +250,7 @@ class Model:
             DecodeError: llama.cpp could not compute the step.
             ValueError: the model is closed.
         """
-        found: list[tuple[int, Event]] = []
-        for event in self._steps.step():
-            prepared = self._loose[event.request]
-            if event.kind == _core.EventKind.DONE:
-                del self._loose[event.request]
-                self._after(prepared)
-            found.append((event.request, self._public(event, prepared)))
-        return found
+        return self._loop.step()
 
     @property
     def has_work(self) -> bool:
@@ -391,9 +363,7 @@ class Model:
 
     def close(self) -> None:
         """Frees the cache at once. Answers under way end with a ValueError, and so does every later call."""
-        self._steps.close()
-        self._loose.clear()
-        self._instructions = None
+        self._loop.close()
 
     def __enter__(self) -> Model:
         return self
@@ -420,97 +390,6 @@ class Model:
         """
         return self._steps.engine
 
-    # --- the loop --------------------------------------------------------------------------------------
-
-    def _before(self, prepared: Prepared) -> Callable[[], None] | None:
-        """What must be done before a question is submitted, with the engine to oneself."""
-        kept = self._instructions
-        if kept is None or prepared.instructions is None:
-            return None
-        return functools.partial(kept.before, prepared.instructions)
-
-    def _after(self, prepared: Prepared) -> None:
-        """What must be done when it is answered."""
-        if self._instructions is not None and prepared.instructions is not None:
-            with self._steps.inside():
-                self._keep_instructions(prepared)
-
-    def _keep_instructions(self, prepared: Prepared) -> None:
-        if self._instructions is not None and prepared.instructions is not None:
-            self._instructions.after(prepared.instructions)
-
-    def _begin(self, prepared: Prepared) -> Ticket:
-        return self._steps.begin(prepared.request, self._before(prepared), prepared.timeout)
-
-    def _events(self, prepared: Prepared) -> Iterator[Event]:
-        yield from self._follow(self._begin(prepared), prepared)
-
-    def _follow(self, ticket: Ticket, prepared: Prepared) -> Iterator[Event]:
-        logprobs = _Logprobs(prepared)
-        try:
-            done = False
-            while not done:
-                event = self._steps.next(ticket)
-                done = event.kind == _core.EventKind.DONE
-                if done:
-                    self._after(prepared)
-                yield logprobs.pass_on(self._public(event, prepared))
-        finally:
-            ticket.leave()
-
-    async def _aevents(self, prepared: Prepared) -> AsyncGenerator[Event]:
-        logprobs = _Logprobs(prepared)
-        ticket = await self._steps.abegin(prepared.request, self._before(prepared), prepared.timeout)
-        try:
-            done = False
-            while not done:
-                event = await self._steps.anext(ticket)
-                done = event.kind == _core.EventKind.DONE
-                if done and prepared.instructions is not None:
-                    await self._steps.acall(lambda _: self._keep_instructions(prepared))
-                yield logprobs.pass_on(self._public(event, prepared))
-        finally:
-            ticket.leave_soon()
-
-    def _answer(self, prepared: Sequence[Prepared]) -> Answer:
-        """The answer to a question; the others, which are under way at once, in `others`."""
-        tickets: list[Ticket] = []
-        try:
-            for each in prepared:
-                tickets.append(self._begin(each))
-            asked = zip(tickets, prepared, strict=True)
-            first, *others = (_last_answer(self._follow(ticket, each)) for ticket, each in asked)
-        finally:
-            for ticket in tickets:
-                ticket.leave()
-        return replace(first, others=tuple(others)) if others else first
-
-    def _public(self, event: _core.Event, prepared: Prepared) -> Event:
-        return event_of(event, self._model, functools.partial(self._finish, prepared))
-
-    def _finish(self, prepared: Prepared, result: _core.Result) -> Answer:
-        self._conversation.remember(prepared, result)
-        self._schedule.compare(result.timings)
-        return answer_of(result, prepared.protocol, prepared.fallback)
-
-
-class _Logprobs:
-    """Gathers those of an answer's text, which its Done then has."""
-
-    def __init__(self, prepared: Prepared) -> None:
-        self._order = ReadingOrder() if prepared.request.n_logprobs >= 0 else None
-        self._told: list[TokenLogprob] = []
-
-    def pass_on(self, event: Event) -> Event:
-        """The event, with all of them where it is the last."""
-        if self._order is None:
-            return event
-        for piece in self._order.pieces(event):
-            self._told += piece.logprobs
-        if not isinstance(event, Done):
-            return event
-        return replace(event, result=replace(event.result, logprobs=tuple(self._told)))
-
 
 def _engine_options(settings: EngineSettings) -> _core.EngineOptions:
     options = _core.EngineOptions()
@@ -527,29 +406,6 @@ def _engine_options(settings: EngineSettings) -> _core.EngineOptions:
         except TypeError as error:
             raise ValueError(f"{key} cannot be {value!r}") from error
     return options
-
-
-def _last_answer(events: Iterator[Event]) -> Answer:
-    try:
-        for event in events:
-            if isinstance(event, Done):
-                return event.result
-    finally:
-        _close(events)
-    raise AssertionError("an answer ends with Done")
-
-
-async def _alast_answer(events: AsyncIterator[Event]) -> Answer:
-    async for event in events:
-        if isinstance(event, Done):
-            return event.result
-    raise AssertionError("an answer ends with Done")
-
-
-def _close(events: Iterator[Event]) -> None:
-    close = getattr(events, "close", None)
-    if close is not None:
-        close()
 
 
 @contextmanager
