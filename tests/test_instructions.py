@@ -53,7 +53,7 @@ def ask(path: Path, question: str = "Hello", **settings: Any) -> tuple[tuple[int
 
 def written(model: Model) -> tuple[int, ...]:
     """The tokens of the last answer, its plan's among them."""
-    last = model._conversation.last
+    last = model.parts.conversation.last
     assert last is not None
     assert len(last.layout) > last.n_prompt
     return last.layout.token_ids[last.n_prompt :]

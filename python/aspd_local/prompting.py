@@ -87,8 +87,23 @@ class Prompting:
         parts = chat.render_prompt(template, chat.normalise(messages), add_generation_prompt)
         return "".join(part.text for part in parts)
 
-    def prepare_chat(self, messages: Messages, options: Options) -> Prepared:
-        """A chat's next answer. Raises: as Model.prepare()."""
+    def chat_requests(self, messages: Messages, given: AnswerOptions) -> list[Prepared]:
+        """A chat's next answer, n times. Raises: as Model.prepare()."""
+        return [self._chat(messages, options) for options in Options.of(given).each()]
+
+    def chat_request(self, messages: Messages, given: AnswerOptions) -> Prepared:
+        """A chat's next answer, once. Raises: as Model.prepare()."""
+        return self._chat(messages, _of_one_answer(given))
+
+    def plain_requests(self, prompt: str, given: AnswerOptions) -> list[Prepared]:
+        """A plain prompt's continuation, n times. Raises: as Model.prepare_prompt()."""
+        return [self._plain(prompt, options) for options in Options.of(given).each()]
+
+    def plain_request(self, prompt: str | Sequence[int], given: AnswerOptions) -> Prepared:
+        """A plain prompt's continuation, once. Raises: as Model.prepare_prompt()."""
+        return self._plain(prompt, _of_one_answer(given))
+
+    def _chat(self, messages: Messages, options: Options) -> Prepared:
         template = self._chat_template(options)
         turns = chat.normalise(messages)
         if options.tools and options.parallel == "auto":
@@ -102,8 +117,7 @@ class Prompting:
             return self._request(segments, options, file, bound)
         return self._instructed(turns, template, options, file, bound)
 
-    def prepare_plain(self, prompt: str | Sequence[int], options: Options) -> Prepared:
-        """A plain prompt's continuation. Raises: as Model.prepare_prompt()."""
+    def _plain(self, prompt: str | Sequence[int], options: Options) -> Prepared:
         if options.tools:
             raise ValueError("tools need a chat")
         file = self._choose(options, for_chat=False)
@@ -227,7 +241,7 @@ class Prompting:
         return Prepared(request, name, fallback, timeout=options.timeout)
 
 
-def of_one_answer(given: AnswerOptions) -> Options:
+def _of_one_answer(given: AnswerOptions) -> Options:
     """Options by their names, of one answer. Raises ValueError: as Options.of(), and for n above 1."""
     options = Options.of(given)
     if options.n > 1:

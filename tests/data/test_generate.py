@@ -77,9 +77,9 @@ class Watched:
 
 def test_many_are_under_way_at_once(model: Model, prompts: Path, out: Path) -> None:
     watched = Watched(model.engine)
-    model._steps.replace_engine(watched)  # type: ignore[arg-type]
+    model.parts.steps.replace_engine(watched)  # type: ignore[arg-type]
     generate(prompts, Target(path=out), model, SETTINGS)
-    model._steps.replace_engine(watched.engine)
+    model.parts.steps.replace_engine(watched.engine)
     assert watched.widest >= 4
 
 
