@@ -63,6 +63,7 @@ class Model(LoadedModel):
             ModelError: the file is missing, not GGUF, truncated or unsupported.
             DownloadError: it could not be fetched.
             ValueError: a malformed name or setting.
+            ProtocolError: settings["protocol"] is malformed, or the vocabulary has not its markers.
         """
         core_options = _core.ModelOptions()
         core_options.use_mmap = use_mmap
@@ -100,7 +101,7 @@ class Model(LoadedModel):
         Raises:
             ValueError: a bad option or message, a model without a chat template, or one that was closed.
             ContextFullError: the prompt does not fit; nothing was decoded.
-            ProtocolError: the forced protocol's markers are absent or not CONTROL.
+            ProtocolError: the forced protocol's markers are absent or not CONTROL, or its file is malformed.
             ModelError: the model's chat template fails or exceeds its limits.
             DecodeError: llama.cpp could not compute a step.
             TimeoutError: it was not over after options["timeout"] seconds.

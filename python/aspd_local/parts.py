@@ -71,6 +71,7 @@ def open_parts(
     measured = _one_of("profile", settings.pop("profile", "auto"), ("auto", "off")) == "auto"
     repack = _one_of("repack", settings.pop("repack", "auto"), ("auto", "on", "off"))
     keep = _one_of("instructions", settings.pop("instructions", "kept"), ("kept", "read")) == "kept"
+    given = _given(settings.pop("protocol", None))
     n_gpu_layers = options.n_gpu_layers
     try:
         how = tuning.Tuning(
@@ -85,8 +86,11 @@ def open_parts(
     core, engine = opened.model, opened.engine
     steps, history = Steps(engine), History()
     conversation = Conversation(core, path, steps, history)
-    own = protocol.choose(core)
-    schedule = Schedule(steps, opened.profile, functools.partial(protocol.bind, own, core))
+    own = given or protocol.choose(core)
+    bind = functools.partial(protocol.bind, own, core)
+    if given is not None:
+        bind()  # whether it fits the vocabulary
+    schedule = Schedule(steps, opened.profile, bind)
     cells_of = f"{how.settings}, repacked {opened.repacked}"
     kept = open_instructions(core, engine, path, cells_of) if keep else None
     prompting = Prompting(core, steps, schedule, history, own=own, keeps_instructions=kept is not None)
@@ -116,6 +120,15 @@ def _engine_options(settings: EngineSettings) -> _core.EngineOptions:
         except TypeError as error:
             raise ValueError(f"{key} cannot be {value!r}") from error
     return options
+
+
+def _given(name: object) -> protocol.ProtocolFile | None:
+    """The protocol of a setting. Raises ValueError, ProtocolError."""
+    if name is None:
+        return None
+    if not isinstance(name, str | os.PathLike):
+        raise ValueError(f"protocol must be a protocol's name or the path of its file, not {name!r}")
+    return protocol.find(os.fsdecode(name))
 
 
 @contextmanager

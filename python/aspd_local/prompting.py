@@ -23,6 +23,7 @@ from aspd_local.steps import Steps
 from aspd_local.translate import join_rule_of, prefix, to_core
 from aspd_local.typing import AnswerOptions
 
+_WORDS = ("auto", "off")  # what Options.parallel may be besides a protocol
 _NEVER_PAYS = "on this machine no number of branches is predicted to pay (aspd profile)"
 Messages = str | Sequence[chat.Message | chat.MessageInParts]
 
@@ -43,6 +44,19 @@ class Prepared:
     fallback: str | None
     instructions: _core.Layout | None = None
     timeout: float | None = None
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """How an answer is decoded.
+
+    file, bound: the protocol; None: serially.
+    fallback: why serially, where parallel decoding was wanted.
+    """
+
+    file: ProtocolFile | None = None
+    bound: _core.Protocol | None = None
+    fallback: str | None = None
 
 
 @dataclass(eq=False)
@@ -66,7 +80,9 @@ class Prompting:
     keeps_instructions: bool
 
     def __post_init__(self) -> None:
-        """Raises ModelError: the model's chat template does not parse."""
+        """Raises ModelError: the model's chat template does not parse. ProtocolError: see protocol.bind()."""
+        known = [protocol.choose(self.model), self.own]
+        self._markers = protocol.control_ids(known, self.model)  # that a serial answer must not write
         self._template = chat.compile_template(self.model) if self.model.chat_template else None
         self._prefixes: dict[Prompt, _core.Layout] = {}  # of all prompts under a protocol
 
@@ -108,53 +124,67 @@ class Prompting:
         turns = chat.normalise(messages)
         if options.tools and options.parallel == "auto":
             options = replace(options, parallel="off")
-        file = self._choose(options, for_chat=True)
-        if file is None:
-            return self._request(self._segments(turns, template, SERIAL), options, None, None)
-        bound = protocol.bind(file, self.model, join_rule=options.join_rule)
-        if file.prompt is None:
-            segments = self._segments(turns, template, recalled_as(bound))
-            return self._request(segments, options, file, bound)
-        return self._instructed(turns, template, options, file, bound)
+        choice = self._choose(options, for_chat=True)
+        if choice.bound is None:
+            return self._request(self._segments(turns, template, SERIAL), options, choice)
+        if choice.file is None or choice.file.prompt is None:
+            segments = self._segments(turns, template, recalled_as(choice.bound))
+            return self._request(segments, options, choice)
+        return self._instructed(turns, template, options, choice)
 
     def _plain(self, prompt: str | Sequence[int], options: Options) -> Prepared:
         if options.tools:
             raise ValueError("tools need a chat")
-        file = self._choose(options, for_chat=False)
-        bound = None if file is None else protocol.bind(file, self.model, join_rule=options.join_rule)
-        return self._request([Trunk(self._prompt_ids(prompt))], options, file, bound)
+        choice = self._choose(options, for_chat=False)
+        return self._request([Trunk(self._prompt_ids(prompt))], options, choice)
 
     # --- the protocol --------------------------------------------------------------------------------
 
-    def _choose(self, options: Options, *, for_chat: bool) -> ProtocolFile | None:
-        """The protocol of an answer; None for a serial one."""
-        if options.parallel not in ("auto", "off") and options.parallel not in (known := protocol.names()):
-            allowed = f"'auto', 'off' or a protocol ({', '.join(known)})"
-            raise ValueError(f"parallel must be {allowed}, not {options.parallel!r}")
-        if options.parallel == "off" or not self.steps.engine.can_join:
-            return None
-        if options.parallel == "auto":
-            file = self.own
-            if file.markers == protocol.PLAIN and (options.plan == "always" or options.join_rule is not None):
-                # Who asks for a plan, or for a way to join its branches, asks for a protocol that has plans.
-                return protocol.load("prompted") if for_chat else None
-            return file if options.plan == "always" or self.schedule.may_pay() else None
-        file = protocol.load(options.parallel)
-        if file.markers == protocol.PLAIN and options.plan == "always":
-            raise ValueError(f"the protocol {file.name!r} has no plan that could be asked for")
-        if file.prompt and not for_chat:
+    def _choose(self, options: Options, *, for_chat: bool) -> _Choice:
+        named = None if options.parallel in _WORDS else self._named(options.parallel)
+        if options.parallel == "off":
+            return _Choice()
+        engine = self.steps.engine
+        if not engine.can_join:
+            return _Choice(fallback=engine.cannot_join_reason)
+        if named is None:
+            return self._choose_own(options, for_chat=for_chat)
+        if named.markers == protocol.PLAIN and options.plan == "always":
+            raise ValueError(f"the protocol {named.name!r} has no plan that could be asked for")
+        if named.prompt and not for_chat:
             raise ValueError(
-                f"the protocol {file.name!r} needs a chat; a plain prompt has no place for its instructions"
+                f"the protocol {named.name!r} needs a chat; a plain prompt has no place for its instructions"
             )
-        return file
+        return self._bound(named, options)
+
+    def _choose_own(self, options: Options, *, for_chat: bool) -> _Choice:
+        """Where no protocol is named."""
+        never_pays = None if self.schedule.may_pay() else _NEVER_PAYS
+        if self.own.markers == protocol.PLAIN and (options.plan == "always" or options.join_rule is not None):
+            # Who asks for a plan, or for a way to join its branches, asks for a protocol that has plans.
+            return (
+                self._bound(protocol.load("prompted"), options) if for_chat else _Choice(fallback=never_pays)
+            )
+        if never_pays and options.plan == "auto":
+            return _Choice(fallback=never_pays)
+        if self.own.prompt and not for_chat:
+            return _Choice(fallback=f"the protocol {self.own.name!r} needs a chat")
+        return self._bound(self.own, options)
+
+    def _named(self, name: str) -> ProtocolFile:
+        if name == self.own.name and name not in protocol.names():
+            return self.own
+        return protocol.find(name, option="parallel", words=_WORDS)
+
+    def _bound(self, file: ProtocolFile, options: Options) -> _Choice:
+        return _Choice(file, protocol.bind(file, self.model, join_rule=options.join_rule))
 
     def _ban_markers(self, request: _core.Request) -> None:
         """A serial answer of a model that knows markers must not write them."""
-        if self.own.markers != "control":
+        if not self._markers:
             return
         sampling = request.sampling
-        ids = protocol.marker_ids(self.own, self.model).values()
-        sampling.logit_bias = [*sampling.logit_bias, *((token, float("-inf")) for token in ids)]
+        sampling.logit_bias = [*sampling.logit_bias, *((token, float("-inf")) for token in self._markers)]
         request.sampling = sampling
 
     # --- the prompt ----------------------------------------------------------------------------------
@@ -176,10 +206,11 @@ class Prompting:
         turns: Sequence[chat.Message],
         template: chat.Template,
         options: Options,
-        file: ProtocolFile,
-        bound: _core.Protocol,
+        choice: _Choice,
     ) -> Prepared:
         """A chat's next answer under a protocol that the model is told of."""
+        file = choice.file
+        assert file is not None, "it is told of its protocol"
         assert file.prompt is not None, "there are instructions"
         question = turns[-1]["content"] if turns[-1]["role"] == "user" else ""
         asked = asked_parts(question)
@@ -190,7 +221,7 @@ class Prompting:
             said = chat.with_protocol(turns, told.system, examples, template)
             return self._segments(said, template, file.name)
 
-        prepared = self._request(instructed(turns), options, file, bound)
+        prepared = self._request(instructed(turns), options, choice)
         prepared.request.asked_parts = [_core.AskedPart(part.title, part.heading) for part in asked]
         if self.keeps_instructions:
             if told not in self._prefixes:
@@ -221,24 +252,15 @@ class Prompting:
         if longest and (least := len(text) // longest) > n_cells:  # a character is a byte or more
             raise ContextFullError(least, n_cells)
 
-    def _request(
-        self,
-        segments: Sequence[Segment],
-        options: Options,
-        file: ProtocolFile | None,
-        bound: _core.Protocol | None,
-    ) -> Prepared:
+    def _request(self, segments: Sequence[Segment], options: Options, choice: _Choice) -> Prepared:
+        bound = choice.bound
         rule: JoinRule = "linear" if bound is None else join_rule_of(bound)
         prompt = lay_out(segments, rule, reentry=True)
         request = options.to_request(to_core(prompt), bound)
         if bound is None:
             self._ban_markers(request)
-        fallback = None
-        if file is None and options.parallel != "off":
-            reason = self.steps.engine.cannot_join_reason or None
-            fallback = reason or (None if self.schedule.may_pay() else _NEVER_PAYS)
-        name = SERIAL if file is None else file.name
-        return Prepared(request, name, fallback, timeout=options.timeout)
+        name = SERIAL if choice.file is None else choice.file.name
+        return Prepared(request, name, choice.fallback, timeout=options.timeout)
 
 
 def _of_one_answer(given: AnswerOptions) -> Options:
