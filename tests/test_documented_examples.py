@@ -110,6 +110,15 @@ RUNS = (
     "data report",
     "data show",
 )
+
+
+def files_of_pages() -> dict[str, str]:
+    """What a page says to save, by the name of the file."""
+    saved = r"[Ss]ave it as `([\w.]+)`:\n\n```\w+\n(.*?)^```$"
+    found = (re.findall(saved, page.read_text(), flags=re.MULTILINE | re.DOTALL) for page in PAGES)
+    return {name: text for pairs in found for name, text in pairs}
+
+
 BUILD = ["data", "build", "ANSWERS.jsonl", "-o", "SET.jsonl", "--no-score"]
 QUICK = [each for each in COMMANDS if str(each.values[0]).removeprefix("aspd ").startswith(RUNS)]
 
@@ -141,6 +150,8 @@ def test_a_documented_command_runs(
         for i in range(9)
     ]
     (tmp_path / "ANSWERS.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for name, text in files_of_pages().items():
+        (tmp_path / name).write_text(text)
     words = shlex.split(line.replace("NAME", "smollm2-135m"))[1:]
     reads_set = words[:2] in (["data", "report"], ["data", "show"])
     for command in [BUILD, words] if reads_set else [words]:

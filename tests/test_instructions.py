@@ -53,10 +53,10 @@ def ask(path: Path, question: str = "Hello", **settings: Any) -> tuple[tuple[int
 
 def written(model: Model) -> tuple[int, ...]:
     """The tokens of the last answer, its plan's among them."""
-    assert model._last is not None
-    _, layout, n_prompt = model._last
-    assert len(layout) > n_prompt
-    return layout.token_ids[n_prompt:]
+    last = model.parts.conversation.last
+    assert last is not None
+    assert len(last.layout) > last.n_prompt
+    return last.layout.token_ids[last.n_prompt :]
 
 
 def test_the_next_process_finds_them(path: Path, cache: Path) -> None:

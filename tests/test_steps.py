@@ -127,7 +127,7 @@ def test_five_hundred_answers_of_threads_and_tasks_at_random_moments(model: Mode
 def test_answers_of_threads_and_tasks_share_steps(tiny: TinyModel) -> None:
     with Model(tiny.path, **EXACT) as model, ThreadPoolExecutor(4) as pool:
         counted = Counting(model.engine)
-        model._steps._engine = counted  # type: ignore[assignment]
+        model.parts.steps.replace_engine(counted)  # type: ignore[arg-type]
         alone = counted.during(lambda: ask(model, 9))
         ready = threading.Barrier(4)
 
@@ -334,7 +334,7 @@ class Failing(Wrapped):
 def test_a_step_that_fails_is_told_to_those_whose_it_was(tiny: TinyModel) -> None:
     with Model(tiny.path, **EXACT) as model:
         failing = Failing(model.engine)
-        model._steps._engine = failing  # type: ignore[assignment]
+        model.parts.steps.replace_engine(failing)  # type: ignore[arg-type]
         first, second = model.stream("Hello", temperature=0), model.stream("Hello again", temperature=0)
         next(first)
         next(second)
@@ -357,7 +357,7 @@ def test_ctrl_c_in_a_wait_leaves_a_model_that_answers(tiny: TinyModel) -> None:
         failing = Failing(model.engine)
         real: Callable[[], list[_core.Event]] = failing.step
         failing.step = interrupt  # type: ignore[method-assign]
-        model._steps._engine = failing  # type: ignore[assignment]
+        model.parts.steps.replace_engine(failing)  # type: ignore[arg-type]
         with pytest.raises(KeyboardInterrupt):
             list(events)
         failing.step = real  # type: ignore[method-assign]

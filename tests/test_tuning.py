@@ -183,7 +183,7 @@ def test_model_measures_on_first_use_and_says_so(tiny_llama: TinyModel, measured
 def write_serially(path: Path, n_tokens: int) -> None:
     """Opens a model and asks it twice for so many tokens."""
     with Model(path, n_threads=1, n_threads_batch=1) as model:
-        no_end = {model._model.eos: float("-inf")}
+        no_end = {model.core.eos: float("-inf")}
         for _ in range(2):
             answer = model.generate(
                 "Q2", parallel="off", max_tokens=n_tokens, temperature=0, logit_bias=no_end

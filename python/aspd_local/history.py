@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from aspd_local.layout import Segment
 
+SERIAL = "serial"  # in the place of a protocol's name, of an answer under none
 _MOST_ANSWERS = 256
 
 

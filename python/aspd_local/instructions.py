@@ -117,3 +117,16 @@ class Instructions:
     def _path(self, layout: _core.Layout) -> Path:
         facts = json.dumps([*self._facts, layout.token_ids])
         return self._folder / f"{hashlib.sha256(facts.encode()).hexdigest()[:32]}.cells"
+
+
+def open_instructions(
+    model: _core.Model, engine: _core.Engine, model_path: Path, settings: str
+) -> Instructions | None:
+    """As Instructions; None where reading them anew takes no time, or the model's file cannot be seen."""
+    if model.n_params < LEAST_PARAMETERS or not engine.can_join:
+        return None
+    try:
+        return Instructions(engine, model_path, settings)
+    except OSError as error:
+        _log.warning("the instructions cannot be kept: %s", error)
+        return None

@@ -6,67 +6,26 @@ threads and tasks, and one step serves them all (steps.py).
 
 from __future__ import annotations
 
-import difflib
-import functools
-import logging
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 from typing_extensions import Unpack
 
-from aspd_local import _core, chat, protocol
-from aspd_local.asked import asked_parts
-from aspd_local.errors import ContextFullError
-from aspd_local.events import Done, End, Event, Fork, Join, ReadingOrder, Text, Unfork, branch_name
-from aspd_local.history import History
-from aspd_local.layout import JoinRule, Layout, Segment, Trunk, lay_out, structure
-from aspd_local.log import drain_log
-from aspd_local.options import Options
-from aspd_local.protocol import ProtocolFile
-from aspd_local.results import Answer, Block, Branch, FinishReason, Timings, TokenLogprob, Usage
-from aspd_local.steps import Steps, Ticket
+from aspd_local import _core
+from aspd_local.events import Event, ReadingOrder
+from aspd_local.loaded import LoadedModel
+from aspd_local.loop import as_text
+from aspd_local.parts import Progress, find, find_in, open_parts
+from aspd_local.prompting import Messages, Prepared
+from aspd_local.results import Answer
 from aspd_local.typing import AnswerOptions, EngineSettings
 
-if TYPE_CHECKING:
-    from aspd_local import tuning
-    from aspd_local.instructions import Instructions
-
-_log = logging.getLogger("aspd_local")
-_profile_log = logging.getLogger("aspd_local.profile")  # what the command line always shows
-
-SERIAL = "serial"
-_MOST_MEASURED = 3  # times that steps are measured anew, where the machine is never quiet
-_STEPS_TO_TELL = 16  # of one lane, before their median says how fast they are
-_NEVER_PAYS = "on this machine no number of branches is predicted to pay (aspd profile)"
-Messages = str | Sequence[chat.Message | chat.MessageInParts]
-_Template = chat.Template
-_Word = TypeVar("_Word", bound=str)
-Progress = Callable[[int, int | None, str], None]
+__all__ = ["Messages", "Model", "Prepared", "Progress"]
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A question as the engine takes it: rendered, tokenised, checked. Made by any thread, asked once.
-
-    Attributes:
-        request: the core's request. protocol: the protocol's name, or "serial".
-        fallback: why parallel decoding is not possible; None if it is, or was not wanted.
-        instructions: the protocol's, with which the prompt begins, where their cells may be kept.
-        timeout: seconds after which chat() and its kin give up; None: never. submit() knows no such thing.
-    """
-
-    request: _core.Request
-    protocol: str
-    fallback: str | None
-    instructions: _core.Layout | None = None
-    timeout: float | None = None
-
-
-class Model:
+class Model(LoadedModel):
     """A GGUF model in memory, with its KV cache.
 
     >>> model = Model("qwen2.5-coder-1.5b")                              # doctest: +SKIP
@@ -104,45 +63,13 @@ class Model:
             ModelError: the file is missing, not GGUF, truncated or unsupported.
             DownloadError: it could not be fetched.
             ValueError: a malformed name or setting.
+            ProtocolError: settings["protocol"] is malformed, or the vocabulary has not its markers.
         """
-        from aspd_local import tuning
-        from aspd_local.sources import resolve
-
-        with _shown(progress) as fetching:
-            self.path = resolve(os.fsdecode(source), offline=offline, progress=fetching)
-        measured = _one_of("profile", settings.pop("profile", "auto"), ("auto", "off")) == "auto"
-        repack = _one_of("repack", settings.pop("repack", "auto"), ("auto", "on", "off"))
-        keep = _one_of("instructions", settings.pop("instructions", "kept"), ("kept", "read")) == "kept"
-        options = _core.ModelOptions()
-        options.use_mmap = use_mmap
-        options.n_gpu_layers = n_gpu_layers
-        try:
-            how = tuning.Tuning(
-                path=self.path,
-                model_options=options,
-                engine_options=_engine_options(settings),
-                repack=repack,
-            )
-            told = None if progress is None else functools.partial(_measuring, progress)
-            opened = how.open(measure=measured, progress=told)
-        finally:
-            drain_log()
-        if n_gpu_layers and (reason := _core.missing_gpu()):
-            _log.warning("%s; the CPU computes", reason)
-        self._model: _core.Model = opened.model
-        self._steps = Steps(opened.engine)
-        self._profile = opened.profile
-        self._doubts = False  # whether the profile was found to be wrong
-        self._n_measured = 0  # times that it was measured anew
-        self._file = protocol.choose(self._model)
-        self._template = chat.compile_template(self._model) if self._model.chat_template else None
-        self._instructions = self._kept_instructions(how, opened) if keep else None
-        del opened  # close() frees the engine
-        self._prefixes: dict[protocol.Prompt, _core.Layout] = {}  # of all prompts under a protocol
-        self._history = History()
-        self._loose: dict[int, Prepared] = {}  # answers under way of submit(), by request id
-        # Of the last answer, for save_session: protocol, layout, and how much of it was the prompt.
-        self._last: tuple[str, Layout, int] | None = None
+        core_options = _core.ModelOptions()
+        core_options.use_mmap = use_mmap
+        core_options.n_gpu_layers = n_gpu_layers
+        path = find(source, offline=offline, progress=progress)
+        super().__init__(open_parts(path, settings, core_options, progress))
 
     @classmethod
     def from_pretrained(
@@ -158,13 +85,10 @@ class Model:
 
         Raises: as the constructor.
         """
-        from aspd_local.sources import resolve_pattern
-
-        with _shown(progress) as fetching:
-            path = resolve_pattern(repo_id, filename, offline=offline, progress=fetching)
+        path = find_in(repo_id, filename, offline=offline, progress=progress)
         return cls(path, offline=offline, progress=progress, **settings)
 
-    # --- asking ----------------------------------------------------------------------------------------
+    # --- asking ------------------------------------------------------------------------------------------
 
     def chat(self, messages: Messages, **options: Unpack[AnswerOptions]) -> Answer:
         """Answers the last message.
@@ -177,61 +101,45 @@ class Model:
         Raises:
             ValueError: a bad option or message, a model without a chat template, or one that was closed.
             ContextFullError: the prompt does not fit; nothing was decoded.
-            ProtocolError: the forced protocol's markers are absent or not CONTROL.
+            ProtocolError: the forced protocol's markers are absent or not CONTROL, or its file is malformed.
             ModelError: the model's chat template fails or exceeds its limits.
             DecodeError: llama.cpp could not compute a step.
             TimeoutError: it was not over after options["timeout"] seconds.
         """
-        self._measure_anew()
-        return self._answer([self._chat_request(messages, each) for each in Options.of(options).each()])
+        self.parts.schedule.refresh()
+        return self.parts.loop.answer(self.parts.prompting.chat_requests(messages, options))
 
     def generate(self, prompt: str, **options: Unpack[AnswerOptions]) -> Answer:
         """Continues a plain text; nothing in it is read as a special token. Raises: as chat()."""
-        self._measure_anew()
-        return self._answer([self._plain_request(prompt, each) for each in Options.of(options).each()])
+        self.parts.schedule.refresh()
+        return self.parts.loop.answer(self.parts.prompting.plain_requests(prompt, options))
 
     def stream(self, messages: Messages, **options: Unpack[AnswerOptions]) -> Iterator[Event]:
         """The events of an answer as they happen; the last is Done. Closing the iterator cancels the answer.
 
         Raises: as chat(), when the first event is asked for.
         """
-        self._measure_anew()
-        return self._events(self.prepare(messages, **options))
+        self.parts.schedule.refresh()
+        return self.parts.loop.events(self.prepare(messages, **options))
 
     def stream_prompt(self, prompt: str, **options: Unpack[AnswerOptions]) -> Iterator[Event]:
         """As stream(), for a plain prompt."""
-        self._measure_anew()
-        return self._events(self.prepare_prompt(prompt, **options))
+        self.parts.schedule.refresh()
+        return self.parts.loop.events(self.prepare_prompt(prompt, **options))
 
     def stream_text(self, messages: Messages, **options: Unpack[AnswerOptions]) -> Iterator[str]:
         """The text of an answer in reading order, piece by piece. Raises: as chat()."""
-        order = ReadingOrder()
-        events = self.stream(messages, **options)
-        try:
-            for event in events:
-                if piece := order.feed(event):
-                    yield piece
-        finally:
-            _close(events)
+        yield from as_text(self.stream(messages, **options))
 
     async def achat(self, messages: Messages, **options: Unpack[AnswerOptions]) -> Answer:
         """As chat(). Several may be awaited at once: their lanes share the decode steps."""
-        import asyncio  # most programs need none of it, and it takes its time
-
-        await self._ameasure_anew()
-        prepared = [self._chat_request(messages, each) for each in Options.of(options).each()]
-        tasks = [asyncio.ensure_future(_alast_answer(self._aevents(each))) for each in prepared]
-        try:
-            first, *others = await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-        return replace(first, others=tuple(others)) if others else first
+        await self.parts.schedule.arefresh()
+        return await self.parts.loop.aanswer(self.parts.prompting.chat_requests(messages, options))
 
     async def astream(self, messages: Messages, **options: Unpack[AnswerOptions]) -> AsyncIterator[Event]:
         """As stream()."""
-        await self._ameasure_anew()
-        events = self._aevents(self.prepare(messages, **options))
+        await self.parts.schedule.arefresh()
+        events = self.parts.loop.aevents(self.prepare(messages, **options))
         try:
             async for event in events:
                 yield event
@@ -250,19 +158,19 @@ class Model:
 
         They end with finish_reason "cancelled" in the next step; one that is running is broken off.
         """
-        self._steps.cancel(request_id)
+        self.parts.steps.cancel(request_id)
 
-    # --- loops of one's own ----------------------------------------------------------------------------
+    # --- loops of one's own ------------------------------------------------------------------------------
 
     def prepare(self, messages: Messages, **options: Unpack[AnswerOptions]) -> Prepared:
         """A chat's next answer, ready to be submitted; from any thread, while another one steps. Raises: as
         chat(), but for what only decoding can tell.
         """
-        return self._chat_request(messages, _of_one_answer(options))
+        return self.parts.prompting.chat_request(messages, options)
 
     def prepare_prompt(self, prompt: str | Sequence[int], **options: Unpack[AnswerOptions]) -> Prepared:
         """As prepare(), for a plain prompt. Token ids, [n_tokens], are taken as they are."""
-        return self._plain_request(prompt, _of_one_answer(options))
+        return self.parts.prompting.plain_request(prompt, options)
 
     def submit(self, prepared: Prepared) -> int:
         """Hands a question to the engine; its answer's id. The answer moves on with every step().
@@ -272,12 +180,8 @@ class Model:
             ProtocolError: the protocol's markers are absent or not CONTROL.
             ValueError: the model is closed.
         """
-        self._measure_anew()
-
-        def remember(request_id: int) -> None:
-            self._loose[request_id] = prepared
-
-        return self._steps.submit(prepared.request, self._before(prepared), remember)
+        self.parts.schedule.refresh()
+        return self.parts.loop.submit(prepared)
 
     def step(self) -> list[tuple[int, Event]]:
         """One decode step for all answers that are under way: what happened, in order, for those of submit().
@@ -288,19 +192,12 @@ class Model:
             DecodeError: llama.cpp could not compute the step.
             ValueError: the model is closed.
         """
-        found: list[tuple[int, Event]] = []
-        for event in self._steps.step():
-            prepared = self._loose[event.request]
-            if event.kind == _core.EventKind.DONE:
-                del self._loose[event.request]
-                self._after(prepared)
-            found.append((event.request, self._translate(event, prepared)))
-        return found
+        return self.parts.loop.step()
 
     @property
     def has_work(self) -> bool:
         """Whether a step would do anything."""
-        return self._steps.has_work
+        return self.parts.steps.has_work
 
     def cancel_branch(self, request_id: int, branch: str) -> None:
         """A branch, such as "1.2", writes no more; the answer goes on. From any thread.
@@ -315,7 +212,7 @@ class Model:
             raise ValueError(f"{branch!r} is no branch: they are named as in '1.2'")
         self.engine.cancel_branch(request_id, int(block), int(number))
 
-    # --- the chat's cache ------------------------------------------------------------------------------
+    # --- the chat's cache --------------------------------------------------------------------------------
 
     def save_session(self, path: str | os.PathLike[str]) -> None:
         """Writes the last answer's conversation to a file: token ids, structure and cells.
@@ -324,19 +221,7 @@ class Model:
             ValueError: nothing was answered yet, or the cache no longer holds it.
             OSError: the file cannot be written.
         """
-        from aspd_local import session
-
-        if self._last is None:
-            raise ValueError("there is no answer to save yet")
-        name, layout, n_prompt = self._last
-        with self._steps.inside() as engine:
-            # Not decoded yet: the last token of an answer that was cut off, branches with which it ended.
-            held = _prefix(layout, engine.n_retained(to_core(layout)))
-            if len(held) < n_prompt:
-                raise ValueError("the cache no longer holds the last answer")
-            answers, state = self._history.items(), engine.save_state(to_core(held))
-        saved = session.Session(protocol=name, layout=held, answers=answers, state=state)
-        session.save(path, self.path, self._model, saved)
+        self.parts.conversation.save(path)
 
     def load_session(self, path: str | os.PathLike[str]) -> None:
         """Puts back what save_session() wrote: the next turn of that chat decodes only what is new.
@@ -346,57 +231,13 @@ class Model:
             ContextFullError: the context is too small for it.
             OSError: the file cannot be read.
         """
-        from aspd_local import session
-
-        saved = session.load(path, self.path, self._model)
-        with self._steps.inside() as engine:
-            engine.load_state(to_core(saved.layout), saved.state)
-        for name, text, segments in saved.answers:
-            self._history.remember(name, text, segments)
-        self._last = (saved.protocol, saved.layout, len(saved.layout))
+        self.parts.conversation.load(path)
 
     def reset(self) -> None:
         """Forgets all finished answers and frees their cells."""
-        with self._steps.inside() as engine:
-            engine.clear_retained()
-        self._history.clear()
-        self._last = None
+        self.parts.conversation.reset()
 
-    # --- facts -----------------------------------------------------------------------------------------
-
-    @property
-    def protocol(self) -> str:
-        """Name of the protocol that parallel="auto" uses; "serial" if there is none."""
-        return self._file.name if self.can_join else SERIAL
-
-    @property
-    def can_join(self) -> bool:
-        """Whether this model's memory can join branches; else every answer is serial."""
-        return self.engine.can_join
-
-    @property
-    def cannot_join_reason(self) -> str | None:
-        """Why it cannot; None if it can."""
-        return self.engine.cannot_join_reason or None
-
-    @property
-    def has_chat_template(self) -> bool:
-        """Whether chat() can be used; else only generate()."""
-        return self._template is not None
-
-    @property
-    def n_ctx(self) -> int:
-        """Cells of the KV cache, for all answers together."""
-        return self.engine.n_cells
-
-    @property
-    def description(self) -> str:
-        """Architecture, size and quantisation, in llama.cpp's words."""
-        return self._model.description
-
-    def tokenize(self, text: str) -> list[int]:
-        """Token ids of a text, [n_tokens]. No special token is read in it, no BOS is added."""
-        return self._model.tokenize(text, False)
+    # --- prompts, and the end ----------------------------------------------------------------------------
 
     def count_tokens(self, messages: Messages, **options: Unpack[AnswerOptions]) -> int:
         """Tokens of the prompt that chat() would send, a protocol's instructions and `tools` included.
@@ -422,19 +263,11 @@ class Model:
             ValueError: a bad message, or a model without a chat template.
             ModelError: the template fails or exceeds its limits.
         """
-        template = self._chat_template(Options(tools=tools))
-        parts = chat.render_prompt(template, chat.normalise(messages), add_generation_prompt)
-        return "".join(part.text for part in parts)
-
-    def detokenize(self, token_ids: Sequence[int]) -> str:
-        """The text of token ids; CONTROL tokens give none. Raises ValueError for an unknown id."""
-        return b"".join(self._model.piece(token) for token in token_ids).decode("utf-8", errors="replace")
+        return self.parts.prompting.render(messages, add_generation_prompt=add_generation_prompt, tools=tools)
 
     def close(self) -> None:
         """Frees the cache at once. Answers under way end with a ValueError, and so does every later call."""
-        self._steps.close()
-        self._loose.clear()
-        self._instructions = None
+        self.parts.loop.close()
 
     def __enter__(self) -> Model:
         return self
@@ -443,514 +276,3 @@ class Model:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def __repr__(self) -> str:
-        if self._steps.is_closed:
-            return f"<Model {self.path.name}, closed>"
-        return f"<Model {self.path.name}, {self.description}, {self.protocol}, {self.n_ctx} cells>"
-
-    @property
-    def core(self) -> _core.Model:
-        """The core's model: vocabulary and metadata."""
-        return self._model
-
-    @property
-    def engine(self) -> _core.Engine:
-        """The engine, for loops of one's own around its submit() and step(): from one thread, while no answer
-        of this model is under way. Raises ValueError when closed.
-        """
-        return self._steps.engine
-
-    # --- requests --------------------------------------------------------------------------------------
-
-    def _choose(self, options: Options, *, for_chat: bool) -> ProtocolFile | None:
-        """The protocol of an answer; None for a serial one."""
-        if options.parallel not in ("auto", "off") and options.parallel not in (known := protocol.names()):
-            allowed = f"'auto', 'off' or a protocol ({', '.join(known)})"
-            raise ValueError(f"parallel must be {allowed}, not {options.parallel!r}")
-        if options.parallel == "off" or not self.can_join:
-            return None
-        if options.parallel == "auto":
-            file = self._file
-            if file.markers == protocol.PLAIN and (options.plan == "always" or options.join_rule is not None):
-                # Who asks for a plan, or for a way to join its branches, asks for a protocol that has plans.
-                return protocol.load("prompted") if for_chat else None
-            return None if options.plan == "auto" and self._never_pays else file
-        file = protocol.load(options.parallel)
-        if file.markers == protocol.PLAIN and options.plan == "always":
-            raise ValueError(f"the protocol {file.name!r} has no plan that could be asked for")
-        if file.prompt and not for_chat:
-            raise ValueError(
-                f"the protocol {file.name!r} needs a chat; a plain prompt has no place for its instructions"
-            )
-        return file
-
-    @functools.cached_property
-    def _never_pays(self) -> bool:
-        """Whether no plan of this model's protocol is predicted to pay here."""
-        if self._profile is None:
-            return False
-        bound = protocol.bind(self._file, self._model)
-        return self._profile.best_gain(bound, self.engine.options.n_lanes) < _core.LEAST_GAIN
-
-    def _chat_template(self, options: Options) -> _Template:
-        if self._template is None:
-            raise ValueError("the model has no chat template; use generate()")
-        return chat.TemplateWithTools(self._template, options.tools) if options.tools else self._template
-
-    def _chat_request(self, messages: Messages, options: Options) -> Prepared:
-        template = self._chat_template(options)
-        turns = chat.normalise(messages)
-        if options.tools and options.parallel == "auto":
-            options = replace(options, parallel="off")
-        file = self._choose(options, for_chat=True)
-
-        def segments_of(messages: Sequence[chat.Message], name: str) -> Sequence[Segment]:
-            recall = functools.partial(self._history.recall, name)
-            return chat.prompt_segments(self._model, template, messages, recall, self._check_length)
-
-        if file is None:
-            return self._request(segments_of(turns, SERIAL), options, None, None)
-        bound = protocol.bind(file, self._model, join_rule=options.join_rule)
-        if file.prompt is None:
-            return self._request(segments_of(turns, _recalled_as(bound)), options, file, bound)
-        question = turns[-1]["content"] if turns[-1]["role"] == "user" else ""
-        asked = asked_parts(question)
-        told = file.listing if asked and file.listing is not None else file.prompt
-        examples = [(example.user, example.assistant) for example in told.examples]
-
-        def instructed(turns: Sequence[chat.Message]) -> Sequence[Segment]:
-            return segments_of(chat.with_protocol(turns, told.system, examples, template), file.name)
-
-        prepared = self._request(instructed(turns), options, file, bound)
-        prepared.request.asked_parts = [_core.AskedPart(part.title, part.heading) for part in asked]
-        if self._instructions is not None:
-            if told not in self._prefixes:
-                one, other = (lay_out(instructed(chat.normalise(text)), "linear") for text in "ab")
-                n_same = _core.common_prefix(to_core(one), to_core(other))
-                self._prefixes[told] = to_core(_prefix(one, n_same))
-            prefix = self._prefixes[told]
-            if _core.common_prefix(prepared.request.prompt, prefix) == len(prefix):
-                prepared = replace(prepared, instructions=prefix)
-        if options.plan == "auto":
-            plain = lay_out(segments_of(turns, SERIAL), "linear")
-            prepared.request.serial_prompt = to_core(plain)
-            prepared.request.question = question
-            prepared.request.plan_threshold = told.plan_threshold
-        return prepared
-
-    def _plain_request(self, prompt: str | Sequence[int], options: Options) -> Prepared:
-        if options.tools:
-            raise ValueError("tools need a chat")
-        file = self._choose(options, for_chat=False)
-        bound = None if file is None else protocol.bind(file, self._model, join_rule=options.join_rule)
-        return self._request([Trunk(self._prompt_ids(prompt))], options, file, bound)
-
-    def _prompt_ids(self, prompt: str | Sequence[int]) -> list[int]:
-        if not isinstance(prompt, str):
-            return _checked_ids(prompt, self._model.n_vocab)
-        self._check_length(prompt)
-        bos = [self._model.bos] if self._model.add_bos and self._model.bos >= 0 else []
-        eos = [self._model.eos] if self._model.add_eos and self._model.eos >= 0 else []
-        return [*bos, *self._model.tokenize(prompt, False), *eos]
-
-    def _request(
-        self,
-        segments: Sequence[Segment],
-        options: Options,
-        file: ProtocolFile | None,
-        bound: _core.Protocol | None,
-    ) -> Prepared:
-        rule: JoinRule = "linear" if bound is None else _rule(bound)
-        prompt = lay_out(segments, rule, reentry=True)
-        request = options.to_request(to_core(prompt), bound)
-        if bound is None:
-            self._ban_markers(request)
-        fallback = None
-        if file is None and options.parallel != "off":
-            fallback = self.cannot_join_reason or (_NEVER_PAYS if self._never_pays else None)
-        name = SERIAL if file is None else file.name
-        return Prepared(request, name, fallback, timeout=options.timeout)
-
-    def _check_length(self, text: str) -> None:
-        """Before a text is tokenised, which takes long for one that cannot fit. Raises ContextFullError."""
-        longest, n_cells = self._model.longest_piece, self.n_ctx
-        if longest and (least := len(text) // longest) > n_cells:  # a character is a byte or more
-            raise ContextFullError(least, n_cells)
-
-    def _ban_markers(self, request: _core.Request) -> None:
-        """A serial answer of a model that knows markers must not write them."""
-        if self._file.markers != "control":
-            return
-        sampling = request.sampling
-        ids = protocol.marker_ids(self._file, self._model).values()
-        sampling.logit_bias = [*sampling.logit_bias, *((token, float("-inf")) for token in ids)]
-        request.sampling = sampling
-
-    # --- the loop --------------------------------------------------------------------------------------
-
-    def _kept_instructions(self, how: tuning.Tuning, opened: tuning.Opened) -> Instructions | None:
-        from aspd_local.instructions import LEAST_PARAMETERS, Instructions
-
-        if self._model.n_params < LEAST_PARAMETERS or not opened.engine.can_join:
-            return None
-        try:
-            return Instructions(opened.engine, self.path, f"{how.settings}, repacked {opened.repacked}")
-        except OSError as error:
-            _log.warning("the instructions cannot be kept: %s", error)
-            return None
-
-    def _before(self, prepared: Prepared) -> Callable[[], None] | None:
-        """What must be done before a question is submitted, with the engine to oneself."""
-        kept = self._instructions
-        if kept is None or prepared.instructions is None:
-            return None
-        return functools.partial(kept.before, prepared.instructions)
-
-    def _after(self, prepared: Prepared) -> None:
-        """What must be done when it is answered."""
-        if self._instructions is not None and prepared.instructions is not None:
-            with self._steps.inside():
-                self._keep_instructions(prepared)
-
-    def _keep_instructions(self, prepared: Prepared) -> None:
-        if self._instructions is not None and prepared.instructions is not None:
-            self._instructions.after(prepared.instructions)
-
-    def _begin(self, prepared: Prepared) -> Ticket:
-        return self._steps.begin(prepared.request, self._before(prepared), prepared.timeout)
-
-    def _events(self, prepared: Prepared) -> Iterator[Event]:
-        yield from self._follow(self._begin(prepared), prepared)
-
-    def _follow(self, ticket: Ticket, prepared: Prepared) -> Iterator[Event]:
-        logprobs = _Logprobs(prepared)
-        try:
-            done = False
-            while not done:
-                event = self._steps.next(ticket)
-                done = event.kind == _core.EventKind.DONE
-                if done:
-                    self._after(prepared)
-                yield logprobs.pass_on(self._translate(event, prepared))
-        finally:
-            ticket.leave()
-
-    async def _aevents(self, prepared: Prepared) -> AsyncGenerator[Event]:
-        logprobs = _Logprobs(prepared)
-        ticket = await self._steps.abegin(prepared.request, self._before(prepared), prepared.timeout)
-        try:
-            done = False
-            while not done:
-                event = await self._steps.anext(ticket)
-                done = event.kind == _core.EventKind.DONE
-                if done and prepared.instructions is not None:
-                    await self._steps.acall(lambda _: self._keep_instructions(prepared))
-                yield logprobs.pass_on(self._translate(event, prepared))
-        finally:
-            ticket.leave_soon()
-
-    def _answer(self, prepared: Sequence[Prepared]) -> Answer:
-        """The answer to a question; the others, which are under way at once, in `others`."""
-        tickets: list[Ticket] = []
-        try:
-            for each in prepared:
-                tickets.append(self._begin(each))
-            asked = zip(tickets, prepared, strict=True)
-            first, *others = (_last_answer(self._follow(ticket, each)) for ticket, each in asked)
-        finally:
-            for ticket in tickets:
-                ticket.leave()
-        return replace(first, others=tuple(others)) if others else first
-
-    def _translate(self, event: _core.Event, prepared: Prepared) -> Event:
-        kind = _core.EventKind
-        if event.kind == kind.TEXT:
-            branch = branch_name(event.block, event.branch) if event.block else None
-            return Text(branch, event.offset, event.text, tuple(map(self._logprob, event.likelihoods)))
-        if event.kind == kind.FORK:
-            return Fork(event.block, tuple(event.titles), event.offset)
-        if event.kind == kind.UNFORK:
-            return Unfork(event.block)
-        if event.kind == kind.END:
-            return End(branch_name(event.block, event.branch), _reason(event.reason))
-        if event.kind == kind.JOIN:
-            return Join(event.block)
-        return Done(self._finish(event.result, prepared))
-
-    def _logprob(self, told: _core.Likelihood) -> TokenLogprob:
-        piece = self._model.piece
-        return TokenLogprob(
-            token_id=told.token,
-            piece=piece(told.token),
-            logprob=told.logprob,
-            top=tuple(TokenLogprob(token_id=t, piece=piece(t), logprob=p) for t, p in told.top),
-        )
-
-    def _finish(self, result: _core.Result, prepared: Prepared) -> Answer:
-        said = _from_core(result.layout)
-        name, asked = prepared.protocol, prepared.request.prompt
-        if result.from_serial_prompt and prepared.request.serial_prompt is not None:
-            name, asked = SERIAL, prepared.request.serial_prompt
-        elif prepared.request.protocol is not None:
-            name = _recalled_as(prepared.request.protocol)
-        if len(said) and self._spells(said, result, name):
-            self._history.remember(name, result.text, structure(said))
-        self._doubt_profile(result.timings)
-        prompt = _from_core(asked)
-        self._last = (name, _concatenate(prompt, said), len(prompt))
-        return _answer(result, prepared.protocol, prepared.fallback)
-
-    def _spells(self, said: Layout, result: _core.Result, name: str) -> bool:
-        """Whether an answer's tokens are its text: what a stop string cut off must not come back."""
-        if name != SERIAL:  # with titles twice, and markers: more than its text in any case
-            return not result.stop_match
-        ids = said.token_ids
-        while ids and self._model.is_eog(ids[-1]):
-            ids = ids[:-1]
-        return self.detokenize(ids) == result.text
-
-    def _doubt_profile(self, timings: _core.Timings) -> None:
-        """Gives up a width curve that was measured while something else kept the machine busy."""
-        measured = self._profile
-        if measured is None or self._doubts or timings.trunk_tokens < _STEPS_TO_TELL:
-            return
-        self._doubts = not measured.steady or measured.is_refuted_by(timings.one_lane_s)
-        if not self._doubts:
-            return
-        from aspd_local import profile
-
-        again = "before the next answer" if self._n_measured < _MOST_MEASURED else "by the next process"
-        _profile_log.warning("%s; it is measured anew %s", profile.BUSY, again)
-        try:
-            profile.forget(measured)
-        except OSError as error:
-            _log.warning("the profile cannot be removed: %s", error)
-
-    @property
-    def _may_measure(self) -> bool:
-        """Whether the width curve was found to be wrong, and was not measured too often."""
-        return self._doubts and self._n_measured < _MOST_MEASURED and not self._steps.is_closed
-
-    def _measure_anew(self) -> None:
-        """Measures the width curve, in some seconds, if it was found to be wrong and nothing is under way.
-
-        Retained answers may be given up.
-        """
-        if self._may_measure:
-            with self._steps.inside() as engine:
-                self._measure(engine)
-
-    async def _ameasure_anew(self) -> None:
-        if self._may_measure:
-            await self._steps.acall(self._measure)
-
-    def _measure(self, engine: _core.Engine) -> None:
-        doubted = self._profile
-        if not self._may_measure or doubted is None or engine.has_work:
-            return
-        from aspd_local import profile
-
-        self._n_measured += 1
-        self._doubts = False
-        self._profile = profile.measure(doubted.key, engine, profile.SHORT, repacked=doubted.repacked)
-        engine.set_width_curve(self._profile.curve())
-        self.__dict__.pop("_never_pays", None)  # it is told by the curve
-        if self._profile.steady:
-            try:
-                profile.save(self._profile)
-            except OSError as error:
-                _log.warning("the profile cannot be kept: %s", error)
-
-
-class _Logprobs:
-    """Gathers those of an answer's text, which its Done then has."""
-
-    def __init__(self, prepared: Prepared) -> None:
-        self._order = ReadingOrder() if prepared.request.n_logprobs >= 0 else None
-        self._told: list[TokenLogprob] = []
-
-    def pass_on(self, event: Event) -> Event:
-        """The event, with all of them where it is the last."""
-        if self._order is None:
-            return event
-        for piece in self._order.pieces(event):
-            self._told += piece.logprobs
-        if not isinstance(event, Done):
-            return event
-        return replace(event, result=replace(event.result, logprobs=tuple(self._told)))
-
-
-def _of_one_answer(given: AnswerOptions) -> Options:
-    options = Options.of(given)
-    if options.n > 1:
-        raise ValueError(
-            f"n must be 1 here, not {options.n}: only chat(), generate() and achat() give several"
-        )
-    return options
-
-
-def _engine_options(settings: EngineSettings) -> _core.EngineOptions:
-    options = _core.EngineOptions()
-    known = sorted(EngineSettings.__annotations__)
-    for key, value in settings.items():
-        if key not in known:
-            close = difflib.get_close_matches(key, known, 1)
-            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
-            raise ValueError(f"there is no setting {key!r}; {hint}")
-        if value is None:
-            continue
-        try:
-            setattr(options, key, value)
-        except TypeError as error:
-            raise ValueError(f"{key} cannot be {value!r}") from error
-    return options
-
-
-def _last_answer(events: Iterator[Event]) -> Answer:
-    try:
-        for event in events:
-            if isinstance(event, Done):
-                return event.result
-    finally:
-        _close(events)
-    raise AssertionError("an answer ends with Done")
-
-
-async def _alast_answer(events: AsyncIterator[Event]) -> Answer:
-    async for event in events:
-        if isinstance(event, Done):
-            return event.result
-    raise AssertionError("an answer ends with Done")
-
-
-def _close(events: Iterator[Event]) -> None:
-    close = getattr(events, "close", None)
-    if close is not None:
-        close()
-
-
-@contextmanager
-def _shown(progress: Progress | None) -> Iterator[Progress | None]:
-    """What is told while a file is fetched: a bar, where nobody else shows it and stderr is a terminal."""
-    from aspd_local.sources.bar import on_terminal, progress_bar
-
-    if progress is not None or not on_terminal():
-        yield progress
-        return
-    with progress_bar() as bar:
-        yield bar
-
-
-def _measuring(progress: Progress, done: int, total: int) -> None:
-    progress(done, total, "measuring")
-
-
-def _one_of(name: str, value: _Word, words: tuple[_Word, ...]) -> _Word:
-    if value not in words:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, words))}, not {value!r}")
-    return value
-
-
-def _recalled_as(bound: _core.Protocol) -> str:
-    """Under which name answers are remembered. What is ordinary text is the same for serial ones."""
-    return SERIAL if bound.lists is not None else bound.name
-
-
-def _rule(bound: _core.Protocol) -> JoinRule:
-    rules: dict[str, JoinRule] = {"SUM": "sum", "LONGEST": "longest", "LINEAR": "linear", "DROP": "drop"}
-    return rules[bound.join_rule.name]
-
-
-def _reason(reason: _core.FinishReason) -> FinishReason:
-    reasons: dict[str, FinishReason] = {
-        "STOP": "stop",
-        "LENGTH": "length",
-        "CANCELLED": "cancelled",
-        "REJECTED": "rejected",
-    }
-    return reasons[reason.name]
-
-
-def to_core(layout: Layout) -> _core.Layout:
-    """A layout as the engine takes it."""
-    return _core.Layout(
-        list(layout.token_ids), list(layout.positions), list(layout.block_ids), list(layout.branch_ids)
-    )
-
-
-def _from_core(layout: _core.Layout) -> Layout:
-    positions = tuple(layout.positions)
-    return Layout(
-        token_ids=tuple(layout.token_ids),
-        positions=positions,
-        block_ids=tuple(layout.block_ids),
-        branch_ids=tuple(layout.branch_ids),
-        next_position=positions[-1] + 1 if positions else 0,
-    )
-
-
-def _concatenate(prompt: Layout, said: Layout) -> Layout:
-    """The prompt and the answer; the engine has numbered the answer's blocks on from the prompt's."""
-    return Layout(
-        token_ids=prompt.token_ids + said.token_ids,
-        positions=prompt.positions + said.positions,
-        block_ids=prompt.block_ids + said.block_ids,
-        branch_ids=prompt.branch_ids + said.branch_ids,
-        next_position=said.next_position if said else prompt.next_position,
-    )
-
-
-def _checked_ids(said: object, n_vocab: int) -> list[int]:
-    """A prompt of token ids, [n_tokens]. Raises ValueError."""
-    ids: list[int] = []
-    for token in said if isinstance(said, Sequence) else [said]:
-        if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < n_vocab:
-            raise ValueError(f"the prompt must be a string or token ids below {n_vocab}, not {token!r}")
-        ids.append(token)
-    return ids
-
-
-def _prefix(layout: Layout, n_tokens: int) -> Layout:
-    return Layout(
-        token_ids=layout.token_ids[:n_tokens],
-        positions=layout.positions[:n_tokens],
-        block_ids=layout.block_ids[:n_tokens],
-        branch_ids=layout.branch_ids[:n_tokens],
-    )
-
-
-def _answer(result: _core.Result, name: str, fallback: str | None) -> Answer:
-    blocks = tuple(
-        Block(
-            branches=tuple(
-                Branch(
-                    title=branch.title,
-                    text=result.text[branch.span_begin : branch.span_end],
-                    token_ids=tuple(branch.token_ids),
-                    span=(branch.span_begin, branch.span_end),
-                    n_tokens=branch.n_tokens,
-                    end_reason=_reason(branch.reason),
-                )
-                for branch in block.branches
-            )
-        )
-        for block in result.blocks
-    )
-    t = result.timings
-    completion = t.trunk_tokens + t.plan_tokens + t.branch_tokens
-    return Answer(
-        text=result.text,
-        blocks=blocks,
-        finish_reason=_reason(result.finish_reason),
-        finish_detail="loop" if result.looped else None,
-        fallback=result.fallback or fallback,
-        protocol=name,
-        usage=Usage(
-            prompt_tokens=t.prompt_tokens,
-            completion_tokens=completion,
-            total_tokens=t.prompt_tokens + completion,
-            cached_tokens=t.cached_tokens,
-        ),
-        timings=Timings(**{name: getattr(t, name) for name in Timings.__dataclass_fields__}),
-    )

@@ -76,7 +76,8 @@ class Options:
             what was given.
 
     Attributes:
-        parallel: "auto" (the protocol that fits the model), "off" (serial), or the name of a protocol.
+        parallel: "auto" (the protocol that fits the model, or that Model was given), "off" (serial), the name
+            of a protocol, or the path of a protocol's file (docs/protocols.md).
         plan: "auto": the model decides whether its answer has parts; "always": the engine opens the plan.
         max_tokens: most tokens sampled, all branches included; None: until the context is full.
         temperature: 0 takes the most likely token.

@@ -1,7 +1,7 @@
 """Protocols: how a model announces, opens and closes branches. A protocol is a file in `protocols/`.
 
-Reads the files, finds their markers in a vocabulary, and says which protocol fits a model. Knows nothing of
-engines and chats; the state machine that acts on a protocol is in the core.
+Finds the files (protocol_file.py reads them) and their markers in a vocabulary, and says which protocol fits
+a model. Knows nothing of engines and chats; the state machine that acts on a protocol is in the core.
 
 A model that is not found by its tokens' spelling can name them in its GGUF metadata:
     aspd.protocol              string, name of a protocol file
@@ -11,74 +11,44 @@ A model that is not found by its tokens' spelling can name them in its GGUF meta
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import os
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib import resources
-from typing import Any, Literal, get_args
+from pathlib import Path
 
 from aspd_local import _core
 from aspd_local.errors import ProtocolError
 from aspd_local.layout import JOIN_RULES, JoinRule
+from aspd_local.protocol_file import PLAIN, Example, MarkerKind, Prompt, ProtocolFile, parse
 
 _PROTOCOL_KEY = "aspd.protocol"
 _MARKER_KEY = "aspd.marker."
 _JOIN_RULE_KEY = "aspd.join_rule"
 
-MarkerKind = Literal["control", "text", "lists"]
-PLAIN = "lists"  # of these markers the answers are ordinary text
+MOST_BYTES = 1 << 20  # of a file
+_MOST_SHOWN = 300  # characters of a name that is none
 
-
-@dataclass(frozen=True, kw_only=True)
-class Example:
-    """One turn that shows a model the protocol."""
-
-    user: str
-    assistant: str
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """What a model is told of a protocol: a system text, and turns that show it.
-
-    plan_threshold: where the answer would begin with a plan at least as likely as this, it does. 0: the
-    model's first token is sampled, and so the decision.
-    """
-
-    system: str
-    examples: tuple[Example, ...]
-    plan_threshold: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProtocolFile:
-    """A protocol as its file states it. Strings that begin with "@" name a marker of `vocabulary`.
-
-    Attributes:
-        markers: "control" and "text": the model writes plans (vocabulary, plan); "lists": its own lists are
-            taken apart (lists).
-        prompt: what a model is told; None: it needs no telling.
-        listing: the same for questions that list their parts (aspd_local.asked).
-    """
-
-    name: str
-    markers: MarkerKind
-    vocabulary: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    plan: Mapping[str, Any] = field(default_factory=dict)
-    lists: Mapping[str, Any] = field(default_factory=dict)
-    branch_seed: tuple[str, ...] = ()
-    branch_close: str = ""
-    branch_tokens: int = 40
-    join_seed: tuple[str, ...] = ()
-    join_rule: JoinRule = "longest"
-    ends_with_block: bool = False
-    banned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    max_blocks: int = 16
-    text_before: str = ""
-    strip_body: bool = False
-    prompt: Prompt | None = None
-    listing: Prompt | None = None
+__all__ = [
+    "MOST_BYTES",
+    "PLAIN",
+    "Example",
+    "MarkerKind",
+    "Prompt",
+    "ProtocolFile",
+    "bind",
+    "choose",
+    "control_ids",
+    "find",
+    "list_rules",
+    "load",
+    "marker_ids",
+    "names",
+    "parse",
+    "plan_rules",
+]
 
 
 def names() -> tuple[str, ...]:
@@ -101,63 +71,54 @@ def load(name: str) -> ProtocolFile:
     return parse(text, name)
 
 
-def parse(text: str, name: str) -> ProtocolFile:
-    """The protocol that a file's text states. Raises ProtocolError, saying what is wrong."""
+def find(name: str, *, option: str = "protocol", words: Sequence[str] = ()) -> ProtocolFile:
+    """A protocol of the package by its name, or one of a user's own by the path of its file.
+
+    Args:
+        option: who may be told this name, in an error. words: what it may be besides.
+
+    Raises:
+        ValueError: it is neither, or the file cannot be read.
+        ProtocolError: the file is malformed.
+    """
+    if name in names():
+        return load(name)
+    if (fault := _fault(name)) is None:
+        return _read(Path(name))
+    own = f"a protocol by its name ({', '.join(names())}) or the path of its file"
+    allowed = f"{', '.join(map(repr, words))} or {own}" if words else own
+    raise ValueError(f"{option} must be {allowed}, not {name[:_MOST_SHOWN]!r}: {fault}")
+
+
+def _fault(path: str) -> str | None:
+    """Why this is no file; None: it is one."""
     try:
-        raw = json.loads(text)
-        join = raw["join"]
-        if raw["markers"] not in get_args(MarkerKind):
-            raise ValueError(f"markers must be one of {get_args(MarkerKind)}")
-        if join["rule"] not in JOIN_RULES:
-            raise ValueError(f"join.rule must be one of {JOIN_RULES}")
-        known = {
-            "name",
-            "source",
-            "markers",
-            "vocabulary",
-            "plan",
-            "lists",
-            "branch",
-            "join",
-            "banned",
-            "max_blocks",
-            "text",
-            "prompt",
-            "listing",
-        }
-        if unknown := sorted(set(raw) - known):
-            raise ValueError(f"unknown fields {unknown}")
-        return ProtocolFile(
-            name=raw["name"],
-            markers=raw["markers"],
-            vocabulary={key: tuple(spellings) for key, spellings in raw.get("vocabulary", {}).items()},
-            plan=raw["plan"] if raw["markers"] != PLAIN else {},
-            lists=raw["lists"] if raw["markers"] == PLAIN else {},
-            branch_seed=tuple(raw["branch"].get("seed", ())),
-            branch_close=raw["branch"].get("close", ""),
-            branch_tokens=raw["branch"]["tokens"],
-            join_seed=tuple(join.get("seed", ())),
-            join_rule=join["rule"],
-            ends_with_block=join.get("ends_answer", False),
-            banned={state: tuple(markers) for state, markers in raw.get("banned", {}).items()},
-            max_blocks=raw.get("max_blocks", 16),
-            text_before=raw.get("text", {}).get("before", ""),
-            strip_body=raw.get("text", {}).get("strip_body", False),
-            prompt=_prompt(raw, "prompt"),
-            listing=_prompt(raw, "listing"),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ProtocolError(name, f"protocol {name!r}: malformed file: {error}") from error
+        mode = os.stat(path).st_mode  # noqa: PTH116 - "" is no path, and to Path the folder one is in
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # the latter for a name that no file can have
+        return "no protocol has this name, and there is no such file"
+    except OSError as error:
+        return f"no protocol has this name, and as a file: {error.strerror}"
+    if stat.S_ISDIR(mode):
+        return "that is a folder"
+    return None if stat.S_ISREG(mode) else "that is no ordinary file"
 
 
-def _prompt(raw: Mapping[str, Any], name: str) -> Prompt | None:
-    if name not in raw:
-        return None
-    told = raw[name]
-    threshold = float(told.get("plan_threshold", 0))
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"{name}.plan_threshold must be between 0 and 1")
-    return Prompt(told["system"], tuple(Example(**turn) for turn in told.get("examples", [])), threshold)
+def _read(path: Path) -> ProtocolFile:
+    name = str(path)
+    try:
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"the protocol {name!r} cannot be read: {error.strerror}") from error
+    if len(data) > MOST_BYTES:
+        raise ProtocolError(name, f"protocol {name!r}: malformed file: it has more than {MOST_BYTES} bytes")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ProtocolError(
+            name, f"protocol {name!r}: malformed file: it is no UTF-8 text: {error}"
+        ) from error
+    return replace(parse(text, name), path=name)
 
 
 def marker_ids(file: ProtocolFile, model: _core.Model) -> dict[str, int]:
@@ -169,32 +130,37 @@ def marker_ids(file: ProtocolFile, model: _core.Model) -> dict[str, int]:
     metadata = model.metadata()
     ids: dict[str, int] = {}
     for name, spellings in file.vocabulary.items():
-        token = _named_id(file.name, metadata, name, model.n_vocab)
+        token = _named_id(file, metadata, name, model.n_vocab)
         if token is None:
             found = (model.find_token(spelling) for spelling in spellings)
             token = next((token for token in found if token is not None), None)
         if token is None:
             raise ProtocolError(
                 file.name,
-                f"protocol {file.name!r}: the vocabulary has no marker {name} ({' or '.join(spellings)})",
+                f"{file}: the vocabulary has no marker {name} ({' or '.join(spellings)})",
             )
         if not model.is_control(token):
             raise ProtocolError(
                 file.name,
-                f"protocol {file.name!r}: the marker {name} (token {token}) is not a CONTROL token: "
-                "a user could type it",
+                f"{file}: the marker {name} (token {token}) is not a CONTROL token: a user could type it",
             )
         ids[name] = token
     if len(set(ids.values())) < len(ids):
-        raise ProtocolError(file.name, f"protocol {file.name!r}: two markers share a token id")
+        raise ProtocolError(file.name, f"{file}: two markers share a token id")
     return ids
 
 
-def _named_id(protocol: str, metadata: Mapping[str, str], name: str, n_vocab: int) -> int | None:
-    if metadata.get(_PROTOCOL_KEY) != protocol or (text := metadata.get(_MARKER_KEY + name)) is None:
+def control_ids(files: Iterable[ProtocolFile], model: _core.Model) -> list[int]:
+    """Token ids of all markers of these protocols that are CONTROL tokens. Raises: as marker_ids()."""
+    found = (marker_ids(file, model) for file in files if file.markers == "control")
+    return list(dict.fromkeys(token for ids in found for token in ids.values()))
+
+
+def _named_id(file: ProtocolFile, metadata: Mapping[str, str], name: str, n_vocab: int) -> int | None:
+    if metadata.get(_PROTOCOL_KEY) != file.name or (text := metadata.get(_MARKER_KEY + name)) is None:
         return None
     if not text.isdecimal() or int(text) >= n_vocab:
-        raise ProtocolError(protocol, f"protocol {protocol!r}: {_MARKER_KEY}{name} is no token id: {text!r}")
+        raise ProtocolError(file.name, f"{file}: {_MARKER_KEY}{name} is no token id: {text!r}")
     return int(text)
 
 
@@ -206,7 +172,7 @@ def bind(file: ProtocolFile, model: _core.Model, *, join_rule: JoinRule | None =
             its block, also where the protocol would end it there.
 
     Raises:
-        ProtocolError: markers are absent or not CONTROL, or the file names a marker that it does not declare.
+        ProtocolError: markers are absent or not CONTROL.
     """
     ids = marker_ids(file, model) if file.markers == "control" else {}
     if file.markers == PLAIN and join_rule not in (None, file.join_rule):
@@ -214,11 +180,7 @@ def bind(file: ProtocolFile, model: _core.Model, *, join_rule: JoinRule | None =
     rule = join_rule or _model_rule(file, model) or file.join_rule
 
     def marker(text: str) -> _core.Marker:
-        if not text.startswith("@"):
-            return _core.Marker(text)
-        if text[1:] not in ids:
-            raise ProtocolError(file.name, f"protocol {file.name!r}: the file declares no marker {text}")
-        return _core.Marker(text[1:], ids[text[1:]])
+        return _core.Marker(text[1:], ids[text[1:]]) if text.startswith("@") else _core.Marker(text)
 
     def part(text: str) -> _core.SeedPart:
         if text.startswith("@"):
@@ -265,17 +227,10 @@ def plan_rules(file: ProtocolFile) -> _core.PlanRules:
 
 
 def list_rules(file: ProtocolFile) -> _core.ListRules:
-    """The file's rules for lists, as the core takes them. Raises ProtocolError for a rule that is none."""
+    """The file's rules for lists, as the core takes them; the core's own where it states none."""
     rules = _core.ListRules()
     for name, value in file.lists.items():
-        if not hasattr(rules, name):
-            raise ProtocolError(file.name, f"protocol {file.name!r}: unknown rule for lists: {name}")
-        try:
-            setattr(rules, name, value)
-        except TypeError as error:
-            raise ProtocolError(
-                file.name, f"protocol {file.name!r}: lists.{name} cannot be {value!r}"
-            ) from error
+        setattr(rules, name, value)
     return rules
 
 
@@ -286,7 +241,7 @@ def _model_rule(file: ProtocolFile, model: _core.Model) -> JoinRule | None:
     for known in JOIN_RULES:
         if rule == known:
             return known
-    raise ProtocolError(file.name, f"protocol {file.name!r}: the model names an unknown join rule {rule!r}")
+    raise ProtocolError(file.name, f"{file}: the model names an unknown join rule {rule!r}")
 
 
 def choose(model: _core.Model) -> ProtocolFile:

@@ -4,6 +4,7 @@ EngineOptions in the core.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
@@ -66,6 +67,8 @@ class EngineSettings(TypedDict, total=False):
     instructions: "kept": the cells of a protocol's instructions, with which every question under it begins,
         are kept in the user's cache (some ten to a hundred MB a file, eight files at most), so that the next
         process need not read them; "read": they are read by every process.
+    protocol: what parallel="auto" uses, in place of the protocol that fits the model: a protocol's name, or
+        the path of a file of your own (docs/protocols.md).
     """
 
     n_ctx: int
@@ -82,6 +85,7 @@ class EngineSettings(TypedDict, total=False):
     repack: Literal["auto", "on", "off"]
     profile: Literal["auto", "off"]
     instructions: Literal["kept", "read"]
+    protocol: str | os.PathLike[str]
 
 
 class EmbedderSettings(TypedDict, total=False):

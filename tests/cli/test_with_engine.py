@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,27 @@ def test_demo_compares(runner: CliRunner, tiny: TinyModel) -> None:
     assert "asked for the plan" not in result.stdout
     assert "branches" in result.stdout
     assert "speed-up" in result.stdout
+
+
+def test_a_protocol_of_ones_own_is_named_by_its_file(
+    runner: CliRunner, tiny: TinyModel, tmp_path: Path
+) -> None:
+    packaged = resources.files("aspd_local") / "protocols" / "aspd.json"
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({**json.loads(packaged.read_text()), "name": "mine"}))
+    result = aspd(runner, "run", tiny.path, "--temperature", "0", "--json", "--protocol", str(file), "Hello")
+    printed = json.loads(result.stdout)
+    assert (printed["text"], printed["protocol"]) == (TEXT, "mine")
+    typed = f"/parallel {file}\nHello\n/parallel {tmp_path}\n"
+    result = aspd(runner, "chat", tiny.path, "--temperature", "0", stdin=typed)
+    assert (result.exit_code, result.stdout) == (2, TEXT + "\n")
+    assert f"(parallel: {file})" in result.stderr
+    assert "/parallel must be a protocol by its name" in result.stderr
+    assert "that is a folder" in result.stderr
+    file.write_text("{}")
+    result = aspd(runner, "run", tiny.path, "--protocol", str(file), "Hello")
+    assert result.exit_code == 1
+    assert result.stderr == f"aspd: protocol '{file}': malformed file: name is missing\n"
 
 
 @pytest.mark.parametrize("content", [b"", b"This is no model.", b"GGUF\x03\x00\x00\x00"])

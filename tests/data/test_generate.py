@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aspd_local import DataError, DecodeError, Model, _core
+from aspd_local import DataError, Model, _core
 from aspd_local.data import Example, read_line
 from aspd_local.data.checkpoint import Target
 from aspd_local.data.generate import Settings, Tally, generate, read_prompts
@@ -59,21 +59,28 @@ def test_answers_are_those_of_the_model_alone(model: Model, prompts: Path, out: 
     assert [row["answer"] for row in lines(out)] == alone
 
 
-def test_many_are_under_way_at_once(
-    model: Model, prompts: Path, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    widest = 0
-    step = model._steps._step
+class Watched:
+    """An engine of which is known how many sequences were in use at once."""
 
-    def watched(engine: _core.Engine) -> DecodeError | None:
-        nonlocal widest
-        error = step(engine)
-        widest = max(widest, engine.n_sequences - engine.sequences_free)
-        return error
+    def __init__(self, engine: _core.Engine) -> None:
+        self.engine = engine
+        self.widest = 0
 
-    monkeypatch.setattr(model._steps, "_step", watched)
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.engine, name)
+
+    def step(self) -> list[_core.Event]:
+        events = self.engine.step()
+        self.widest = max(self.widest, self.engine.n_sequences - self.engine.sequences_free)
+        return events
+
+
+def test_many_are_under_way_at_once(model: Model, prompts: Path, out: Path) -> None:
+    watched = Watched(model.engine)
+    model.parts.steps.replace_engine(watched)  # type: ignore[arg-type]
     generate(prompts, Target(path=out), model, SETTINGS)
-    assert widest >= 4
+    model.parts.steps.replace_engine(watched.engine)
+    assert watched.widest >= 4
 
 
 def test_seed_decides(model: Model, prompts: Path, tmp_path: Path) -> None:

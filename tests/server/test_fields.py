@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +162,29 @@ def test_docs_list_what_is_accepted_without_effect() -> None:
         if WITHOUT_EFFECT in field.metadata
     }
     assert listed == marked
+
+
+def test_a_client_names_protocols_of_the_package_and_no_file(client: httpx2.Client, tmp_path: Path) -> None:
+    there = tmp_path / "there.json"
+    there.write_text("{}")
+    for path in (there, tmp_path / "not-there.json", tmp_path):
+        found = client.post(CHAT, json={"messages": QUESTION, "aspd": {"parallel": str(path)}})
+        assert found.status_code == 400
+        error = found.json()["error"]
+        assert error["param"] == "aspd.parallel"
+        allowed = "aspd.parallel: must be 'auto', 'off' or a protocol (aspd, intrinsic, prompted)"
+        assert error["message"] == f"{allowed}, not {str(path)!r}"
+
+
+def test_a_server_answers_under_a_protocol_of_its_own(
+    configured: Callable[..., ServerConfig], tmp_path: Path
+) -> None:
+    packaged = resources.files("aspd_local") / "protocols" / "aspd.json"
+    file = tmp_path / "mine.json"
+    file.write_text(json.dumps({**json.loads(packaged.read_text()), "name": "mine"}))
+    own = {**configured().engine, "protocol": str(file)}
+    with running(configured(engine=own)) as server, server.client() as client:
+        found = client.post(CHAT, json={"messages": QUESTION, "temperature": 0}).json()
+        assert found["choices"][0]["message"]["content"] == TEXT
+        assert found["aspd"]["protocol"] == "mine"
+        assert client.get("/v1/models").json()["data"][0]["aspd"]["protocol"] == "mine"

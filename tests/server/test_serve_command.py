@@ -47,6 +47,7 @@ def test_serves_until_a_signal(story_model: TinyModel, sent: signal.Signals, cod
         (["--host", "0.0.0.0"], "can be reached from other machines"),
         (["--api-key", "short"], "8 characters"),
         (["--host", "192.0.2.1"], "192.0.2.1"),
+        (["--protocol", "no-such.json"], "--protocol must be a protocol by its name"),
     ],
 )
 def test_what_cannot_be_is_one_line(story_model: TinyModel, args: list[str], why: str) -> None:

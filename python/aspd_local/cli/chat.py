@@ -33,7 +33,7 @@ HELP_TEXT = (
     "/retry              answer the last question once more, in another way\n"
     "/model [NAME]       go on with another model; without NAME: which one it is\n"
     "/serial             never fork\n"
-    "/parallel [NAME]    fork again, under the protocol NAME if one is given\n"
+    "/parallel [NAME]    fork again, under the protocol NAME (or of a file) if one is given\n"
     "/plan [auto|always] who opens a plan: the model where it sees fit, or the engine every time\n"
     "/system [TEXT]      set the system message; without TEXT there is none\n"
     "/stats              times of the last answer\n"
@@ -186,9 +186,9 @@ class Chat:
 
     def _parallel(self, protocol: str) -> None:
         if protocol:
-            from aspd_local.protocol import load
+            from aspd_local.protocol import find
 
-            load(protocol)  # an unknown name is refused now
+            find(protocol, option="/parallel")  # an unknown name is refused now
         self._flags = replace(self._flags, serial=False, protocol=protocol or None)
         note(f"(parallel: {protocol or self._engine.protocol})")
 

@@ -159,7 +159,11 @@ class AnswerFlags:
     protocol: Annotated[
         str | None,
         _option(
-            "--protocol", metavar="NAME", help="Force a protocol.", panel=_HOW, show_default="fits the model"
+            "--protocol",
+            metavar="NAME|FILE",
+            help="Force a protocol; a file of your own, too.",
+            panel=_HOW,
+            show_default="fits the model",
         ),
     ] = None
     plan: Annotated[

@@ -18,6 +18,7 @@ from aspd_local.sources import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from aspd_local.server import ServerConfig
+    from aspd_local.typing import EngineSettings
 
 _HELP = "Answer clients that speak OpenAI's protocol, and show a page where branches can be watched."
 app = app_below("serve", help=_HELP)
@@ -80,15 +81,29 @@ class ServeFlags:
     profile: Annotated[
         Profile, typer.Option("--profile", help="auto: steps are scheduled by what they cost here.")
     ] = Profile.AUTO
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            "--protocol",
+            metavar="NAME|FILE",
+            help="Used where a request names none; a file of your own, too.",
+            show_default="fits the model",
+        ),
+    ] = None
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse fields of requests that have no effect here.")
     ] = False
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the log.")] = False
 
     def config(self, models: dict[str, str]) -> ServerConfig:
-        """The server's. Raises ValueError for flags that do not fit each other."""
+        """The server's. Raises ValueError for flags that do not fit each other; as protocol.find()."""
+        from aspd_local.protocol import find
         from aspd_local.server import Limits, ServerConfig
 
+        own: EngineSettings = {}
+        if self.protocol is not None:
+            find(self.protocol, option="--protocol")  # before a model is loaded
+            own["protocol"] = self.protocol
         return ServerConfig(
             models=models,
             host=self.host,
@@ -110,6 +125,7 @@ class ServeFlags:
                 "n_threads": self.threads,
                 "n_threads_batch": self.threads,
                 "profile": self.profile.value,
+                **own,
             },
             limits=Limits(n_waiting=self.waiting),
         )

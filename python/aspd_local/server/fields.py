@@ -20,6 +20,8 @@ from pydantic import (
     model_validator,
 )
 
+from aspd_local import protocol
+
 MOST_TOKENS = 2**31 - 1
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, StringConstraints(max_length=256)]
@@ -37,6 +39,15 @@ def _shallow(said: dict[str, Any]) -> dict[str, Any]:
 
 
 Object = Annotated[dict[str, Any], AfterValidator(_shallow)]
+
+
+def _of_the_package(said: str) -> str:
+    """A name, never a path: which files the server reads is not for a client to say."""
+    if said not in ("auto", "off", *(known := protocol.names())):
+        raise ValueError(f"must be 'auto', 'off' or a protocol ({', '.join(known)}), not {said!r}")
+    return said
+
+
 Text = Annotated[str, StringConstraints(min_length=1)]
 Stop = Text | Annotated[list[Text], Field(max_length=16)] | None
 Count = Annotated[StrictInt, Field(ge=1, le=MOST_TOKENS)]
@@ -84,7 +95,7 @@ def without_effect(body: Body, place: str = "") -> Iterator[str]:
 class Extension(Body):
     """What other servers do not have; as in aspd_local.options.Options."""
 
-    parallel: Name = "auto"
+    parallel: Annotated[Name, AfterValidator(_of_the_package)] = "auto"
     plan: Literal["auto", "always"] = "auto"
     max_branches: Annotated[StrictInt, Field(ge=1, le=16)] = 16
     draft_check: Literal["none", "lead", "cut", "exact"] = "none"

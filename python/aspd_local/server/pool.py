@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aspd_local import _core
 from aspd_local.embedder import Embedder
-from aspd_local.errors import DownloadError, ModelError
+from aspd_local.errors import DownloadError, ModelError, ProtocolError
 from aspd_local.log import drain_log
 from aspd_local.model import Model
 from aspd_local.server.config import ServerConfig
@@ -217,7 +217,7 @@ def _told(entry: Entry) -> Iterator[None]:
     """What goes wrong while a model is loaded, as a client reads it."""
     try:
         yield
-    except (ModelError, DownloadError, ValueError, OSError) as error:
+    except (ModelError, DownloadError, ProtocolError, ValueError, OSError) as error:
         raise Problem(
             503, f"the model {entry.name} cannot be loaded: {error}", code="model_not_available"
         ) from error
