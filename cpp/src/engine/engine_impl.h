@@ -247,7 +247,7 @@ class Engine::Impl {
   [[nodiscard]] std::vector<double> read_logprobs(Sequence& sequence, Pos begin,
                                                   const std::vector<Token>& token_ids,
                                                   const std::vector<bool>& wanted);
-  [[nodiscard]] std::vector<double> weigh_ways(const Sequence& sequence, Pos begin, const ListEnd& end);
+  [[nodiscard]] std::vector<double> weigh_ways(const Lane& trunk, const ListEnd& end);
   void check_scorable(const std::vector<Token>& token_ids) const;
 
   // measure.cpp

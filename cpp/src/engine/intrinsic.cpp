@@ -966,28 +966,29 @@ std::vector<Token> Engine::Impl::parted_ids(Token last, const std::string& separ
 }
 
 // The list is the trunk's, and the outline does not say what stands behind it: when the trunk has read the
-// list but for its last two tokens, it says so itself. One token spells the end of a sentence and a blank
-// line, another the end alone: the choice is made before it.
+// list but for its last token, it says so itself. One token spells the end of a sentence and a blank line,
+// another the end alone: the choice is made before it.
 void Engine::Impl::ask_end(RequestState& live, const Outline& outline) {
   Lane& trunk = live.trunk;
   const Token last = trunk.pending.empty() ? trunk.record.token_ids.back() : trunk.pending.back();
-  bool before_last = true;
+  bool steps_back = true;
   if (trunk.pending.size() > 1) {
     trunk.kinds.pop_back();
     trunk.sampler->rewind(1);
     trunk.pending.pop_back();
   } else if (!trunk.rewind(1, trunk.pending.size(), -1)) {
     if (trunk.pending.empty()) throw std::logic_error("cannot step back");
-    before_last = false;
+    steps_back = false;
   }
   const Token known = trunk.pending.back();
-  trunk.pending.pop_back();
+  if (!steps_back) trunk.pending.pop_back();
   trunk.wants_token = false;
   live.timings.seed_tokens += static_cast<std::int64_t>(trunk.pending.size());
 
   live.list_end.emplace();
   ListEnd& end = *live.list_end;
   end.style = outline.style;
+  end.is_first_read = steps_back;
   if (outline.exhausted) {  // the trunk would begin the next item, a repetition too
     const std::string mark = outline.style.mark_alone(static_cast<int>(outline.n_items()) + 1);
     end.mark = model_->tokenize(mark, false).front();
@@ -995,7 +996,7 @@ void Engine::Impl::ask_end(RequestState& live, const Outline& outline) {
   for (const std::string& separator :
        {std::string(), outline.reader.separator_behind(), live.protocol()->lists->separator}) {
     if (!end.ways.empty() && separator == end.ways.back().separator) continue;
-    std::vector<Token> ids = before_last ? parted_ids(last, separator) : model_->tokenize(separator, false);
+    std::vector<Token> ids = steps_back ? parted_ids(last, separator) : model_->tokenize(separator, false);
     ids.insert(ids.begin(), known);
     end.ways.push_back({separator, std::move(ids)});
   }
@@ -1007,7 +1008,7 @@ void Engine::Impl::ask_end(RequestState& live, const Outline& outline) {
 std::size_t Engine::Impl::likeliest_way(RequestState& live) {
   std::size_t best = 1;  // where it cannot be asked
   try {
-    const std::vector<double> found = weigh_ways(live.trunk.sequence, live.trunk.next, *live.list_end);
+    const std::vector<double> found = weigh_ways(live.trunk, *live.list_end);
     for (std::size_t i = 0; i < found.size(); ++i) {
       if (found[i] > found[best]) best = i;
     }
@@ -1016,10 +1017,11 @@ std::size_t Engine::Impl::likeliest_way(RequestState& live) {
   return best;
 }
 
-// The trunk reads the list's last tokens, and what parts it from the text behind it.
+// The trunk reads the list's last token, and what parts it from the text behind it.
 void Engine::Impl::read_end(RequestState& live, const ListEnd::Way& way) {
   Lane& trunk = live.trunk;
-  trunk.pending.insert(trunk.pending.end(), way.token_ids.begin(), way.token_ids.end());
+  const std::ptrdiff_t n_read = live.list_end->is_first_read ? 1 : 0;
+  trunk.pending.insert(trunk.pending.end(), way.token_ids.begin() + n_read, way.token_ids.end());
   trunk.kinds.insert(trunk.kinds.end(), way.token_ids.size() - 1, Lane::Kind::kFed);
   for (std::size_t i = 1; i < way.token_ids.size(); ++i) trunk.sampler->accept(way.token_ids[i]);
   trunk.wants_token = true;
@@ -1029,10 +1031,10 @@ void Engine::Impl::read_end(RequestState& live, const ListEnd::Way& way) {
 void Engine::Impl::decide_end(RequestState& live) {
   Lane& trunk = live.trunk;
   const std::size_t chosen = likeliest_way(live);
+  read_end(live, live.list_end->ways[chosen]);
   const ListEnd end = std::move(*live.list_end);
   live.list_end.reset();
   const ListEnd::Way& way = end.ways[chosen];
-  read_end(live, way);
   if (way.separator.empty()) {
     finish(live, FinishReason::kStop);
     return;

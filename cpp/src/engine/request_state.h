@@ -142,16 +142,18 @@ struct Outline {
   [[nodiscard]] int number_of(std::int32_t branch) const { return static_cast<int>(n_serial) + branch; }
 };
 
-// What stands behind a list that the trunk has read up to a token before its end.
+// What stands behind a list that the trunk has read but for its last token.
 struct ListEnd {
   struct Way {
-    std::string separator;         // what the answer goes on with; empty: it ends
-    std::vector<Token> token_ids;  // the token before the list's last, its last, the separator
-                                   // (where the memory cannot step back: its last, the separator)
+    std::string separator;  // what the answer goes on with; empty: it ends
+    // The token before the list's last, its last, the separator; where the memory cannot step back: its last,
+    // the separator.
+    std::vector<Token> token_ids;
   };
   std::vector<Way> ways;  // the end first, then what the list's own items would be parted by
   ListStyle style;
-  Token mark = -1;  // what must not follow; -1: anything may
+  Token mark = -1;            // what must not follow; -1: anything may
+  bool is_first_read = true;  // the trunk has read the ways' first token
 };
 
 // A sequence that has left the cells.

@@ -164,10 +164,11 @@ std::vector<double> Engine::Impl::read_logprobs(Sequence& sequence, Pos begin,
   return found;
 }
 
-// Natural logarithms of the probabilities of the ways to go on behind what the sequence holds: of their
+// Natural logarithms of the probabilities of the ways to go on behind what the trunk has read: of their
 // tokens but the first, and of what must follow them, the end of the answer or no further item. NaN: cells or
 // sequences are missing. Throws DecodeError.
-std::vector<double> Engine::Impl::weigh_ways(const Sequence& sequence, Pos begin, const ListEnd& end) {
+std::vector<double> Engine::Impl::weigh_ways(const Lane& trunk, const ListEnd& end) {
+  const Pos begin = trunk.next - (end.is_first_read ? 1 : 0);
   std::size_t n_cells = 0;
   for (const ListEnd::Way& way : end.ways) n_cells += way.token_ids.size();
   std::vector<double> found(end.ways.size(), std::nan(""));
@@ -175,7 +176,7 @@ std::vector<double> Engine::Impl::weigh_ways(const Sequence& sequence, Pos begin
   std::vector<Sequence> trials;
   for (std::size_t s = 0; s < end.ways.size(); ++s) {
     if (!make_sequence()) return found;
-    trials.push_back(sequence.fork());
+    trials.push_back(end.is_first_read ? trunk.sequence.fork(begin) : trunk.sequence.fork());
   }
   std::vector<std::vector<double>> rows;  // of each token: of what comes behind it
   std::vector<BatchSpan> spans;
