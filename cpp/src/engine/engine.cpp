@@ -775,9 +775,7 @@ void Engine::Impl::finish(RequestState& live, FinishReason reason) {
     reason = FinishReason::kStop;
   }
 
-  Event event;
-  event.kind = EventKind::kDone;
-  event.request = live.id;
+  Event event = live.event(EventKind::kDone);
   event.reason = reason;
   event.result = std::make_shared<const Result>(live.result(reason, one_lane_s()));
   events_.push_back(std::move(event));

@@ -190,6 +190,7 @@ class Engine::Impl {
   [[nodiscard]] bool may_fork(const RequestState& live) const;
   [[nodiscard]] std::string why_not_yet(const RequestState& live) const;
   [[nodiscard]] std::string why_not_forked(const RequestState& live) const;
+  [[nodiscard]] double usual_body(const RequestState& live) const;
   [[nodiscard]] bool pays(const RequestState& live, std::size_t n_items, std::size_t n_written,
                           bool read_again) const;
   [[nodiscard]] std::size_t tokens_left(const RequestState& live) const;

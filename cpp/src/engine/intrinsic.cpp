@@ -64,13 +64,18 @@ std::size_t Engine::Impl::tokens_left(const RequestState& live) const {
   return most - std::min(most, live.n_sampled);
 }
 
+// Tokens of an item's body, as they were in the answers so far.
+double Engine::Impl::usual_body(const RequestState& live) const {
+  return usual_body_ > 0 ? usual_body_ : live.protocol()->branch_tokens;
+}
+
 // Whether a list of n items is predicted to be worth a fork. n_written: tokens of the first. read_again: the
 // items are to be read behind the block, since the outline does not say how the answer ends.
 bool Engine::Impl::pays(const RequestState& live, std::size_t n_items, std::size_t n_written,
                         bool read_again) const {
   if (curve_.empty()) return true;
   BlockForecast block = forecast(*live.protocol(), static_cast<std::int32_t>(n_items));
-  if (usual_body_ > 0) block.body_tokens = usual_body_;
+  block.body_tokens = usual_body(live);
   block.longest = kLongestBody;
   block.decoded_again = read_again;
   // Each lead is decoded beside the first body, fed to its branch, and read to judge the order.
@@ -495,8 +500,7 @@ bool Engine::Impl::may_fork(const RequestState& live) const {
 // What stands against a fork now that may change; empty: nothing.
 std::string Engine::Impl::why_not_yet(const RequestState& live) const {
   const Outline& outline = *live.outline;
-  const double body = usual_body_ > 0 ? usual_body_ : live.protocol()->branch_tokens;
-  const double needed = kSpareBudget * body * static_cast<double>(outline.n_left());
+  const double needed = kSpareBudget * usual_body(live) * static_cast<double>(outline.n_left());
   const std::size_t left = tokens_left(live) - std::min(tokens_left(live), outline.n_sampled);
   if (live.request.max_tokens >= 0 && static_cast<double>(left) < needed)
     return "max_tokens leaves too little room for its items";
@@ -627,7 +631,7 @@ void Engine::Impl::open_item(RequestState& live, std::size_t i) {
 // of a body.
 bool Engine::Impl::covers_item(const RequestState& live) const {
   if (live.request.max_tokens < 0) return true;
-  const double body = usual_body_ > 0 ? usual_body_ : live.protocol()->branch_tokens;
+  const double body = usual_body(live);
   double needed = body;
   for (const Lane& lane : live.branches) {
     if (!lane.ended) needed += std::max(0.0, body - static_cast<double>(n_text(lane.kinds)));
@@ -726,11 +730,7 @@ void Engine::Impl::unfork(RequestState& live, std::string why) {
   live.titles.clear();
   live.stopping = false;  // the stop string stood in a branch that is void
   live.phase = RequestState::Phase::kTrunk;
-  Event event;
-  event.kind = EventKind::kUnfork;
-  event.request = live.id;
-  event.block = first.block;
-  tell(live, std::move(event));
+  tell(live, live.event(EventKind::kUnfork, first.block));
   live.outline.reset();
   show(live, trunk, trunk.text->push(first.item->held()));
   if (trunk.text->stopped()) meet_stop(live, trunk);
@@ -888,15 +888,15 @@ void Engine::Impl::leave_list(RequestState& live) {
 // others are decoded again where something depends on them.
 void Engine::Impl::join_items(RequestState& live, bool ends) {
   Lane& trunk = live.trunk;
-  const bool follows = !ends && (!live.outline->ends_answer || tail_counts(live, *live.outline));
   const bool asks = !ends && !live.outline->ends_answer;
+  const bool follows = !ends && !asks && tail_counts(live, *live.outline);
   std::vector<Token> texts;
   std::size_t n_joined = 0;
   for (Lane& lane : live.branches) {
     std::size_t n_kept = 0;
     const bool stopped = lane.text->stopped();
     const bool last = static_cast<std::size_t>(lane.branch) == live.branches.size();
-    const bool parted = !last || (follows && !asks && !lane.ended_answer);
+    const bool parted = !last || (follows && !lane.ended_answer);
     std::vector<Token> ids = stopped ? model_->tokenize(live.segments[lane.segment].text, false)
                                      : item_ids(live, lane, parted, n_kept);
     live.blocks.back().branches[static_cast<std::size_t>(lane.branch) - 1].token_ids = ids;

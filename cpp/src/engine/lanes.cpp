@@ -796,11 +796,7 @@ void Engine::Impl::send_in_turn(RequestState& live) {
     send(live, lane);
     if (lane.ended && !lane.end_sent) {
       lane.end_sent = true;
-      Event event;
-      event.kind = EventKind::kEnd;
-      event.request = live.id;
-      event.block = lane.block;
-      event.branch = lane.branch;
+      Event event = live.event(EventKind::kEnd, lane.block, lane.branch);
       event.reason = lane.reason;
       tell(live, std::move(event));
     }
@@ -810,21 +806,14 @@ void Engine::Impl::send_in_turn(RequestState& live) {
 
 // The last block has these branches; offset: where in the trunk's text it begins.
 void Engine::Impl::send_fork(const RequestState& live, std::size_t offset) {
-  Event event;
-  event.kind = EventKind::kFork;
-  event.request = live.id;
-  event.block = static_cast<std::int32_t>(live.blocks.size());
+  Event event = live.event(EventKind::kFork, static_cast<std::int32_t>(live.blocks.size()));
   event.offset = offset;
   event.titles = live.titles;
   tell(live, std::move(event));
 }
 
 void Engine::Impl::send_join(const RequestState& live) {
-  Event event;
-  event.kind = EventKind::kJoin;
-  event.request = live.id;
-  event.block = static_cast<std::int32_t>(live.blocks.size());
-  tell(live, std::move(event));
+  tell(live, live.event(EventKind::kJoin, static_cast<std::int32_t>(live.blocks.size())));
 }
 
 // Tokens of the answer, from a lane's first on, that are its text by now.
@@ -845,11 +834,7 @@ void Engine::Impl::send(RequestState& live, Lane& lane) {
   if (lane.segment >= live.segments.size()) return;
   Segment& segment = live.segments[lane.segment];
   if (segment.block != lane.block || segment.n_sent >= segment.text.size()) return;
-  Event event;
-  event.kind = EventKind::kText;
-  event.request = live.id;
-  event.block = lane.block;
-  event.branch = lane.branch;
+  Event event = live.event(EventKind::kText, lane.block, lane.branch);
   event.offset = lane.offset;
   event.text = segment.text.substr(segment.n_sent);
   const std::size_t settled = lane.likelihoods.empty() ? 0 : n_settled(lane);

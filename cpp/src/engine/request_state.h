@@ -218,6 +218,15 @@ struct RequestState {
     const bool open = request.plan_threshold > 0 && !request.plan_always && protocol() != nullptr;
     return open && lane.block == 0 && n_sampled == 0;
   }
+  // An event of this answer. block, branch: 0 where it is of the trunk, or of the whole.
+  [[nodiscard]] Event event(EventKind kind, std::int32_t block = 0, std::int32_t branch = 0) const {
+    Event event;
+    event.kind = kind;
+    event.request = id;
+    event.block = block;
+    event.branch = branch;
+    return event;
+  }
   // Adds the seconds of a step to the phase that it belonged to.
   void add_time(double seconds);
   // The result as of now; the lanes' held text must be out.

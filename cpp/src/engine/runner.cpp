@@ -27,8 +27,4 @@ Decoder::Status Runner::encode(const BatchSpan& span) {
   return decoder_.encode();
 }
 
-void Runner::compute() {
-  if (decoder_.decode() != Decoder::Status::kDone) throw DecodeError(1, "llama.cpp found no cells");
-}
-
 }  // namespace aspd

@@ -50,8 +50,6 @@ class Runner {
   void read(const std::vector<BatchSpan>& spans, const Wanted& wanted, const Take& take);
 
  private:
-  void compute();
-
   Decoder& decoder_;
   std::size_t n_most_;
 };
@@ -67,7 +65,7 @@ void Runner::read(const std::vector<BatchSpan>& spans, const Wanted& wanted, con
   std::vector<BatchSpan> parts;  // what the sequences hold once the batch is computed
   std::size_t n = 0;
   const auto finish = [&] {
-    compute();
+    if (decoder_.decode() != Decoder::Status::kDone) throw DecodeError(1, "llama.cpp found no cells");
     for (const BatchSpan& part : parts) part.sequence->record(part.begin, part.n);
     std::vector<const float*> logits;
     for (const Row& row : rows) logits.push_back(decoder_.logits(row.row));
